@@ -1,0 +1,43 @@
+"""What a request's resolvers are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import strawberry
+
+from syncline.core.model import Viewer
+from syncline.errors import Unauthenticated
+from syncline.ports import Credential
+from syncline.service.datasets import Datasets
+from syncline.service.subscriptions import Subscriptions
+from syncline.service.sync import Syncs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """All that resolvers may call."""
+
+    datasets: Datasets
+    syncs: Syncs
+    subscriptions: Subscriptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One request: who asks, and what may be asked. ``credential`` None: nobody who could be verified."""
+
+    credential: Credential | None
+    services: Services
+    request_id: str
+
+    @property
+    def viewer(self) -> Viewer:
+        """Raises Unauthenticated."""
+        if self.credential is None:
+            raise Unauthenticated("send a token as Authorization: Bearer …")
+        return self.credential.viewer
+
+
+Info: TypeAlias = strawberry.Info[Context, None]

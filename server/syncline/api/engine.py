@@ -1,0 +1,156 @@
+"""Executes operations: Strawberry's schema by graphql-core, each step done as seldom as possible.
+
+A document is parsed, guarded and validated once (``api/documents.py``). A subscription's events are executed and
+encoded once for all subscriptions of its cohort: same operation, same variables as far as they shape the payload.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from graphql import ExecutionResult, GraphQLSchema, OperationDefinitionNode, OperationType
+from graphql.execution import (
+    Executor,
+    create_source_event_stream,
+    execute_root_selection_set,
+    execute_subscription_event,
+)
+
+from syncline.api.context import Context
+from syncline.api.documents import Documents, ParsedDocument
+from syncline.api.errors import coercion_errors, field_errors
+from syncline.api.events import event_of
+from syncline.api.subscriptions import EventSource
+from syncline.core.events import FeedEvent
+from syncline.service.sinks import Sink
+
+_encode = msgspec.json.Encoder().encode
+
+
+class OperationKind(StrEnum):
+    """What an operation does."""
+
+    QUERY = "query"
+    MUTATION = "mutation"
+    SUBSCRIPTION = "subscription"
+
+
+_KINDS = {
+    OperationType.QUERY: OperationKind.QUERY,
+    OperationType.MUTATION: OperationKind.MUTATION,
+    OperationType.SUBSCRIPTION: OperationKind.SUBSCRIPTION,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer as JSON. Without ``has_data`` the request was refused before anything was executed."""
+
+    body: bytes
+    has_data: bool
+
+
+class Engine:
+    """Prepares operations for execution."""
+
+    def __init__(self, schema: GraphQLSchema, documents: Documents) -> None:
+        self._schema = schema
+        self._documents = documents
+
+    def prepare(self, query: str, *, operation_name: str | None = None) -> Operation:
+        """The operation to execute. Raises RequestRejected."""
+        document = self._documents.get(query)
+        return Operation(self._schema, document, document.operation(operation_name), operation_name)
+
+
+class Operation:
+    """One valid operation, to be executed with variables for a caller."""
+
+    def __init__(
+        self, schema: GraphQLSchema, document: ParsedDocument, node: OperationDefinitionNode, name: str | None
+    ) -> None:
+        self.kind = _KINDS[node.operation]
+        self._schema = schema
+        self._document = document
+        self._node = node
+        self._name = name
+
+    async def execute(self, variables: Mapping[str, Any], context: Context) -> Response:
+        """Execute a query or mutation. Errors are in the response; nothing is raised for them."""
+        executor = self._executor(variables, context)
+        if isinstance(executor, Response):
+            return executor
+        result = execute_root_selection_set(executor)
+        return _response(result if isinstance(result, ExecutionResult) else await result, context)
+
+    async def subscribe(self, variables: Mapping[str, Any], context: Context) -> Subscription | Response:
+        """Open a subscription; a Response says why there is none."""
+        executor = self._executor(variables, context)
+        if isinstance(executor, Response):
+            return executor
+        opened = create_source_event_stream(executor)
+        source = await opened if executor.is_awaitable(opened) else opened
+        if isinstance(source, ExecutionResult):
+            return Response(_encode({"errors": field_errors(source.errors or [], context.request_id)}), has_data=False)
+        if not isinstance(source, EventSource):
+            raise TypeError(f"a subscription's source is an EventSource, not a {type(source).__name__}")
+        return Subscription(source, executor, self._cohort(executor))
+
+    def _executor(self, variables: Mapping[str, Any], context: Context) -> Executor[Context] | Response:
+        executor = Executor.build(
+            self._schema,
+            self._document.node,
+            context_value=context,
+            variable_values=dict(variables),
+            operation_name=self._name,
+        )
+        if isinstance(executor, list):
+            return Response(_encode({"errors": coercion_errors(executor)}), has_data=False)
+        return executor
+
+    def _cohort(self, executor: Executor[Context]) -> Hashable:
+        # No field of an event depends on the viewer, and who may see a dataset at all is decided before its channel is
+        # joined. Were there such a field, what it reads of the viewer would belong into this key.
+        coerced = executor.variable_values.coerced
+        shaping = sorted(self._document.payload_variables(self._node))
+        return (self._document.fingerprint, self._name, tuple((name, repr(coerced.get(name))) for name in shaping))
+
+
+class Subscription:
+    """One open subscription. Start it with a sink, close it when its device is done with it."""
+
+    def __init__(self, source: EventSource, executor: Executor[Context], cohort: Hashable) -> None:
+        self.cohort = cohort
+        self._feed = source.feed
+        self._executor = executor
+
+    def start(self, sink: Sink) -> None:
+        """Begin to deliver payloads, ready JSON, to ``sink``."""
+        self._feed.start(sink, self.encode, self.cohort)
+
+    async def close(self) -> None:
+        """Nothing is delivered after this. Idempotent."""
+        await self._feed.close()
+
+    def encode(self, event: FeedEvent) -> bytes:
+        """The payload for ``event``, the same for the whole cohort."""
+        result = execute_subscription_event(self._executor.build_per_event_executor(event_of(event)))
+        if not isinstance(result, ExecutionResult):
+            raise TypeError("a field of an event is not a plain value")
+        body: dict[str, Any] = {"data": result.data}
+        if result.errors:
+            body["errors"] = field_errors(result.errors, secrets.token_hex(8))
+        return _encode(body)
+
+
+def _response(result: ExecutionResult, context: Context) -> Response:
+    body: dict[str, Any] = {}
+    if result.errors:
+        body["errors"] = field_errors(result.errors, context.request_id)
+    body["data"] = result.data
+    return Response(_encode(body), has_data=True)

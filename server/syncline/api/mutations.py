@@ -1,0 +1,58 @@
+"""Mutation fields."""
+
+from __future__ import annotations
+
+import strawberry
+
+from syncline.api.context import Info
+from syncline.api.events import DatasetDeleted, resync_of
+from syncline.api.inputs import CreateDatasetInput, DatasetRef, SyncInput, UpdateDatasetInput
+from syncline.api.scalars import since_of
+from syncline.api.sync_results import sync_result
+from syncline.api.types import Dataset, SyncResult
+from syncline.core.commit import Resync
+from syncline.core.ids import dataset_name, mutation_id
+from syncline.core.model import ConflictPolicy
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation(
+        description=(
+            "Push and pull in one atomic step. A dataset named here for the first time is created. "
+            "Once this answers, the changes are on disk."
+        )
+    )
+    async def sync(self, info: Info, input: SyncInput) -> SyncResult:  # noqa: A002 - the schema's name
+        changes = tuple(change.change() for change in input.changes or ())
+        synced = await info.context.services.syncs.sync(
+            info.context.viewer,
+            input.dataset.value(),
+            since=since_of(input.since),
+            mutation_id=mutation_id(input.mutation_id),
+            changes=changes,
+            on_conflict=input.on_conflict or None,
+            atomic=input.atomic is not False,
+        )
+        if isinstance(synced, Resync):
+            return resync_of(synced)
+        return sync_result(synced, changes)
+
+    @strawberry.mutation(description="Create a dataset. `sync` does so too, for a name it sees for the first time.")
+    async def create_dataset(self, info: Info, input: CreateDatasetInput) -> Dataset:  # noqa: A002
+        datasets = info.context.services.datasets
+        head = await datasets.create(
+            info.context.viewer, dataset_name(input.name), input.conflict_policy or ConflictPolicy.REJECT
+        )
+        return Dataset.of(head, await datasets.epoch())
+
+    @strawberry.mutation(description="Change how a dataset treats conflicts.")
+    async def update_dataset(self, info: Info, input: UpdateDatasetInput) -> Dataset:  # noqa: A002
+        datasets = info.context.services.datasets
+        head = await datasets.update(info.context.viewer, input.dataset.value(), input.conflict_policy)
+        return Dataset.of(head, await datasets.epoch())
+
+    @strawberry.mutation(description="Delete a dataset and its records. Every device that knew it is told.")
+    async def delete_dataset(self, info: Info, dataset: DatasetRef) -> DatasetDeleted:
+        head = await info.context.services.datasets.delete(info.context.viewer, dataset.value())
+        return DatasetDeleted(dataset_id=strawberry.ID(head.id), name=head.name)

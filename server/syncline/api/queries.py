@@ -1,0 +1,103 @@
+"""Query fields."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import strawberry
+from strawberry import UNSET
+
+from syncline.api.context import Info
+from syncline.api.cursors import cursor_of, page_size, place_of
+from syncline.api.events import resync_of
+from syncline.api.inputs import DatasetRef
+from syncline.api.scalars import Checkpoint, since_of
+from syncline.api.types import (
+    ChangePage,
+    Dataset,
+    DatasetConnection,
+    DatasetEdge,
+    Limits,
+    PageInfo,
+    PullResult,
+    Record,
+    Viewer,
+    checkpoint_of,
+)
+from syncline.core.checkpoint import START
+from syncline.core.commit import Resync
+from syncline.core.ids import DatasetName
+from syncline.core.pages import LogRead
+
+
+@strawberry.enum(description="Which datasets: the viewer's own, those shared with it, or all.")
+class DatasetScope(StrEnum):
+    ALL = "ALL"
+    OWNED = "OWNED"
+    SHARED = "SHARED"
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(description="Who is asking.")
+    def viewer(self, info: Info) -> Viewer:
+        viewer, limits = info.context.viewer, info.context.services.datasets.limits
+        return Viewer(
+            identity_id=strawberry.ID(viewer.identity),
+            device_id=None if viewer.device is None else strawberry.ID(viewer.device),
+            guest=False,
+            limits=Limits(
+                datasets=limits.datasets,
+                dataset_bytes=limits.dataset_bytes,
+                records=limits.records,
+                key_bytes=limits.key_bytes,
+                changes_per_sync=limits.changes_per_sync,
+            ),
+        )
+
+    @strawberry.field(description="One dataset; null if there is none of this name.")
+    async def dataset(self, info: Info, dataset: DatasetRef) -> Dataset | None:
+        head = await info.context.services.datasets.find(info.context.viewer, dataset.value())
+        return None if head is None else Dataset.of(head, await info.context.services.datasets.epoch())
+
+    @strawberry.field(description="Datasets by name.")
+    async def datasets(
+        self,
+        info: Info,
+        first: int | None = 20,
+        after: str | None = UNSET,
+        scope: DatasetScope | None = DatasetScope.ALL,
+    ) -> DatasetConnection:
+        viewer, size = info.context.viewer, page_size(first, default=20)
+        if scope is DatasetScope.SHARED:
+            return DatasetConnection(edges=[], nodes=[], page_info=PageInfo(has_next_page=False, end_cursor=None))
+        place = DatasetName(place_of(after)) if after else None
+        part = await info.context.services.datasets.list(viewer, first=size, after=place)
+        epoch = await info.context.services.datasets.epoch()
+        nodes = [Dataset.of(head, epoch) for head in part.items]
+        edges = [DatasetEdge(cursor=cursor_of(node.name), node=node) for node in nodes]
+        return DatasetConnection(
+            edges=edges,
+            nodes=nodes,
+            page_info=PageInfo(has_next_page=part.has_more, end_cursor=edges[-1].cursor if edges else None),
+        )
+
+    @strawberry.field(description="Pull: what changed since a checkpoint. A dataset that does not exist is empty.")
+    async def changes(self, info: Info, dataset: DatasetRef, since: Checkpoint, first: int | None = 500) -> PullResult:
+        read = await info.context.services.syncs.pull(
+            info.context.viewer, dataset.value(), since_of(since) or START, first=page_size(first, default=500)
+        )
+        return _pulled(read)
+
+
+def _pulled(read: LogRead) -> PullResult:
+    head, page = read.live_head, read.page
+    if read.reason is not None:
+        return resync_of(Resync(reason=read.reason, dataset=None if head is None else head.id))
+    if head is None or page is None:
+        return ChangePage(records=[], checkpoint=Checkpoint(START), has_more=False)
+    return ChangePage(
+        records=[Record.of(record) for record in page.records],
+        checkpoint=checkpoint_of(read.epoch, head, page.position),
+        has_more=page.has_more,
+    )

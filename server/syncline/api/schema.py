@@ -1,0 +1,31 @@
+"""The schema, and how it is printed."""
+
+from __future__ import annotations
+
+import strawberry
+from graphql import GraphQLSchema
+from strawberry.schema.config import StrawberryConfig
+
+from syncline.api.mutations import Mutation
+from syncline.api.queries import Query
+from syncline.api.scalars import SCALARS
+from syncline.api.subscriptions import Subscription
+
+
+def build_schema() -> strawberry.Schema:
+    """The public schema."""
+    return strawberry.Schema(
+        query=Query, mutation=Mutation, subscription=Subscription, config=StrawberryConfig(scalar_map=SCALARS)
+    )
+
+
+def graphql_schema() -> GraphQLSchema:
+    """The public schema as graphql-core executes it."""
+    # Strawberry's own `execute` parses, validates and runs extensions anew for each request, and its `subscribe` for
+    # each event and subscriber; the engine does that once and hands graphql-core what Strawberry built.
+    return build_schema()._schema
+
+
+def schema_sdl() -> str:
+    """The public schema in GraphQL's schema language, as in ``schema.graphql``."""
+    return build_schema().as_str() + "\n"

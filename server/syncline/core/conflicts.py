@@ -1,0 +1,174 @@
+"""Whether a change conflicts with its record as it is now, and what the policy makes of it.
+
+The order of the questions is the contract's: a change equal to what is there is no conflict, a commutative one neither,
+nor one on a record that this very device wrote last; then its base is held against the record; then the policy decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from syncline.core import operations
+from syncline.core.changes import (
+    Absent,
+    AddToSet,
+    AnyState,
+    AtCheckpoint,
+    AtValue,
+    AtVersion,
+    Base,
+    BasedChange,
+    Change,
+    Increment,
+    Max,
+    Merge,
+    Min,
+    Put,
+    Remove,
+    RemoveFromSet,
+)
+from syncline.core.ids import Version
+from syncline.core.json_values import JsonText, parsed, same, same_value, unparsed
+from syncline.core.model import BEGINNING, Author, ConflictPolicy, Position, Record
+
+
+class ChangeStatus(StrEnum):
+    """What became of one change."""
+
+    APPLIED = "APPLIED"
+    MERGED = "MERGED"
+    UNCHANGED = "UNCHANGED"
+    CONFLICT = "CONFLICT"
+    REJECTED = "REJECTED"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """``value`` is the record's value after the change (None: no live record) if the status is APPLIED or MERGED."""
+
+    status: ChangeStatus
+    value: JsonText | None = None
+
+
+_UNCHANGED = Judgement(ChangeStatus.UNCHANGED)
+_CONFLICT = Judgement(ChangeStatus.CONFLICT)
+
+
+def judge(
+    change: Change,
+    current: Record | None,
+    *,
+    author: Author,
+    seen: Position,
+    policy: ConflictPolicy,
+    next_version: Version,
+) -> Judgement:
+    """What becomes of ``change`` on a record that now is ``current``.
+
+    ``seen`` is what the device knew by its checkpoint; ``next_version`` is the commit being made, whose own earlier
+    changes are no conflict. Raises ChangeNotApplicable.
+    """
+    before = None if current is None else current.value
+    after = operations.apply(change, before)
+    if equal(before, after):
+        return _UNCHANGED
+    if isinstance(change, Increment | Max | Min | AddToSet | RemoveFromSet):
+        return Judgement(ChangeStatus.APPLIED, after)
+    if (current is None and holds(change.base, None, seen)) or (
+        current is not None and (written_by(current, author, next_version) or holds(change.base, current, seen))
+    ):
+        return Judgement(ChangeStatus.APPLIED, after)
+    if isinstance(change, Merge) and current is not None and fields_untouched(change, current, seen):
+        return Judgement(ChangeStatus.MERGED, after)
+    match policy:
+        case ConflictPolicy.REJECT:
+            return _CONFLICT
+        case ConflictPolicy.LAST_WRITER_WINS:
+            return Judgement(ChangeStatus.APPLIED, after)
+        case ConflictPolicy.MERGE:
+            return merged(change, before, after)
+        case _:
+            assert_never(policy)
+
+
+def equal(a: JsonText | None, b: JsonText | None) -> bool:
+    """Whether two states of a record say the same."""
+    if a is None or b is None:
+        return a is b
+    return same(a, b)
+
+
+def written_by(current: Record, author: Author, next_version: Version) -> bool:
+    """Whether this very device (or this very sync) wrote the record last. A caller without a device id has no past."""
+    return current.version == next_version or (author.device is not None and current.updated_by == author)
+
+
+def holds(base: Base, current: Record | None, seen: Position) -> bool:
+    """Whether the record still is as the device saw it."""
+    live = current is not None and not current.deleted
+    match base:
+        case AnyState():
+            return True
+        case Absent():
+            return not live
+        case AtVersion(version):
+            if version == 0:
+                return not live
+            return current is not None and current.version == version
+        case AtValue(value):
+            return current is not None and current.value is not None and same(current.value, value)
+        case AtCheckpoint():
+            # Who has seen nothing has no opinion on a tombstone: to it the record is as absent as it expects.
+            return current is None or seen.covers(current) or (not live and seen == BEGINNING)
+        case _:
+            assert_never(base)
+
+
+def fields_untouched(change: Merge, current: Record, seen: Position) -> bool:
+    """Whether none of the fields that the patch names was written since the device looked.
+
+    Only whole objects have fields: a patch that replaces the value, or a record that holds none, has no say here.
+    """
+    patch = parsed(change.patch)
+    value = None if current.value is None else parsed(current.value)
+    if not isinstance(patch, dict) or not isinstance(value, dict):
+        return False
+    match change.base:
+        case AtValue(text):
+            was = parsed(text)
+            return isinstance(was, dict) and all(
+                (name in was) == (name in value) and (name not in was or same_value(was[name], value[name]))
+                for name in patch
+            )
+        case AtVersion(version):
+            return 0 < version < current.version and all(current.version_of_field(name) <= version for name in patch)
+        case AtCheckpoint():
+            return seen != BEGINNING and all(current.version_of_field(name) <= seen.version for name in patch)
+        case Absent() | AnyState():
+            return False
+        case _:
+            assert_never(change.base)
+
+
+def merged(change: BasedChange, before: JsonText | None, after: JsonText | None) -> Judgement:
+    """What MERGE makes of a change whose base holds no more: field by field if objects meet, else a conflict."""
+    if before is None or after is None:
+        return _CONFLICT
+    theirs, mine = parsed(before), parsed(after)
+    if not isinstance(theirs, dict) or not isinstance(mine, dict):
+        return _CONFLICT
+    match change:
+        case Merge():
+            return Judgement(ChangeStatus.MERGED, after)
+        case Put(base=AtValue(text)):
+            was = parsed(text)
+            if not isinstance(was, dict):
+                return _CONFLICT
+            result = unparsed(operations.three_way_merge(was, theirs, mine))
+            return _UNCHANGED if same(result, before) else Judgement(ChangeStatus.MERGED, result)
+        case Put() | Remove():
+            return _CONFLICT
+        case _:
+            assert_never(change)

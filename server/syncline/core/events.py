@@ -1,0 +1,40 @@
+"""What a feed tells: the events of ``datasetChanges`` and ``identityChanges``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from syncline.core.checkpoint import Checkpoint
+from syncline.core.commit import Resync
+from syncline.core.ids import DatasetId, DatasetName
+from syncline.core.model import Commit, DatasetHead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The feed is live: every later commit will be delivered.
+
+    ``checkpoint`` is where it goes on from (None: there is no dataset yet, or there are many). ``resumed``: that is
+    what the device asked for.
+    """
+
+    checkpoint: Checkpoint | None
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetCreated:
+    """A dataset that the device did not know; its records follow as commits."""
+
+    head: DatasetHead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetDeleted:
+    """A dataset that the device knew is gone, even if there is a new one of its name."""
+
+    dataset: DatasetId
+    name: DatasetName
+
+
+FeedEvent = Ready | Commit | Resync | DatasetCreated | DatasetDeleted

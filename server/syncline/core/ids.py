@@ -1,0 +1,76 @@
+"""Identifiers, each of its own type, and the rules they must keep."""
+
+from __future__ import annotations
+
+import re
+from typing import NewType
+
+from syncline.errors import InvalidInput
+
+IdentityId = NewType("IdentityId", str)
+DeviceId = NewType("DeviceId", str)
+DatasetId = NewType("DatasetId", str)
+"""32 lower-case hex digits; never used again, so it also names the dataset's incarnation."""
+DatasetName = NewType("DatasetName", str)
+RecordKey = NewType("RecordKey", str)
+MutationId = NewType("MutationId", str)
+Epoch = NewType("Epoch", str)
+"""16 lower-case hex digits; the identity of the log."""
+Version = NewType("Version", int)
+"""Count of commits of one dataset; 0 before the first."""
+
+_DATASET_ID = re.compile(r"[0-9a-f]{32}\Z")
+_DATASET_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}\Z")
+_MUTATION_ID_CHARACTERS = 128
+_PRINCIPAL_BYTES = 256
+
+
+def dataset_id(text: str) -> DatasetId:
+    """The dataset id in ``text``. Raises InvalidInput."""
+    if not _DATASET_ID.match(text):
+        raise InvalidInput("dataset.id", "a dataset id has 32 lower-case hex digits")
+    return DatasetId(text)
+
+
+def dataset_name(text: str) -> DatasetName:
+    """The dataset name in ``text``. Raises InvalidInput."""
+    if not _DATASET_NAME.match(text):
+        raise InvalidInput("dataset.name", "a dataset name has 1 to 128 characters of A-Z a-z 0-9 _ . : -")
+    return DatasetName(text)
+
+
+def mutation_id(text: str) -> MutationId:
+    """The mutation id in ``text``. Raises InvalidInput."""
+    if not 1 <= len(text) <= _MUTATION_ID_CHARACTERS or not text.isprintable():
+        raise InvalidInput("mutationId", f"a mutationId has 1 to {_MUTATION_ID_CHARACTERS} printable characters")
+    return MutationId(text)
+
+
+def _principal(text: str, field: str) -> str:
+    if not text or not text.isprintable() or len(text.encode("utf-8", "surrogatepass")) > _PRINCIPAL_BYTES:
+        raise InvalidInput(field, f"must be 1 to {_PRINCIPAL_BYTES} bytes of printable characters")
+    return text
+
+
+def identity_id(text: str) -> IdentityId:
+    """The identity id in ``text``. Raises InvalidInput."""
+    return IdentityId(_principal(text, "identity"))
+
+
+def device_id(text: str) -> DeviceId:
+    """The device id in ``text``. Raises InvalidInput."""
+    return DeviceId(_principal(text, "device"))
+
+
+def record_key(text: str) -> RecordKey:
+    """The record key in ``text``; its greatest length is a limit and checked with the limits. Raises InvalidInput."""
+    if not text:
+        raise InvalidInput("key", "a key has at least 1 byte")
+    if "\x00" in text:
+        raise InvalidInput("key", "a key has no U+0000")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InvalidInput("key", "a key has no lone surrogate") from None
+    return RecordKey(text)

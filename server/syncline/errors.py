@@ -1,0 +1,223 @@
+"""Everything that can go wrong for a caller, readable as one page.
+
+An error stores facts and composes its sentence from them. Clients act on ``code`` and ``retryable``; people read
+messages. Expected outcomes (a conflict, a needed resync) are results, not errors, and are not here.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+Fact = str | int | float | bool | None
+
+
+class SynclineError(Exception):
+    """Base of all errors a caller may see. ``facts`` travel beside the message, under their own names."""
+
+    code: ClassVar[str]
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, **facts: Fact) -> None:
+        super().__init__(message)
+        self.message = message
+        self.facts: dict[str, Fact] = {name: fact for name, fact in facts.items() if fact is not None}
+
+
+# --- who is calling -------------------------------------------------------------------------------------------------
+
+
+class Unauthenticated(SynclineError):
+    """No credential was sent, or the one sent is not valid (any more)."""
+
+    code = "UNAUTHENTICATED"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"not authenticated: {reason}", reason=reason)
+
+
+# --- what was sent --------------------------------------------------------------------------------------------------
+
+
+class InvalidInput(SynclineError):
+    """A value that was sent breaks a rule of its type; ``field`` names it, ``reason`` says the rule."""
+
+    code = "INVALID_INPUT"
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}", field=field, reason=reason)
+
+
+class InvalidCheckpoint(SynclineError):
+    """The text sent as a checkpoint was never issued by a Syncline server, or was damaged on its way."""
+
+    code = "INVALID_CHECKPOINT"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"not a checkpoint: {reason}", reason=reason)
+
+
+class InvalidCursor(SynclineError):
+    """The text sent as a cursor was never issued by a Syncline server, or was damaged on its way."""
+
+    code = "INVALID_CURSOR"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"not a cursor: {reason}", reason=reason)
+
+
+class ChangeNotApplicable(SynclineError):
+    """A change does not fit the record's value: an increment of a text, say."""
+
+    code = "CHANGE_NOT_APPLICABLE"
+
+    def __init__(self, *, key: str, operation: str, reason: str) -> None:
+        super().__init__(f"{operation} of {key!r}: {reason}", key=key, operation=operation, reason=reason)
+
+
+class LimitExceeded(SynclineError):
+    """Something is over a configured limit; nothing of it was applied.
+
+    ``limit`` is the limit's name as ``Viewer.limits`` and the settings spell it, ``maximum`` its value, ``actual`` what
+    was sent (or would have resulted), all in the limit's own unit.
+    """
+
+    code = "LIMIT_EXCEEDED"
+
+    def __init__(self, *, limit: str, maximum: int, actual: int, key: str | None = None) -> None:
+        where = "" if key is None else f" for {key!r}"
+        super().__init__(
+            f"over the limit {limit}{where}: {actual}, at most {maximum}",
+            limit=limit,
+            maximum=maximum,
+            actual=actual,
+            key=key,
+        )
+
+
+class MutationIdReused(SynclineError):
+    """This device used the same ``mutationId`` before, with another dataset, other changes or another policy."""
+
+    code = "MUTATION_ID_REUSED"
+
+    def __init__(self, mutation_id: str) -> None:
+        super().__init__(
+            f"mutationId {mutation_id!r} was used for other changes; make a new id for each sync",
+            mutationId=mutation_id,
+        )
+
+
+# --- what was asked for ---------------------------------------------------------------------------------------------
+
+
+class DatasetNotFound(SynclineError):
+    """No such dataset, or none that the viewer may see."""
+
+    code = "DATASET_NOT_FOUND"
+
+    def __init__(self, dataset: str) -> None:
+        super().__init__(f"no dataset {dataset!r}", dataset=dataset)
+
+
+class DatasetIsDeleted(SynclineError):
+    """The dataset of this id was deleted; its name may stand for a new one."""
+
+    code = "DATASET_DELETED"
+
+    def __init__(self, dataset: str) -> None:
+        super().__init__(f"dataset {dataset!r} was deleted", dataset=dataset)
+
+
+class DatasetExists(SynclineError):
+    """The viewer already has a dataset of this name."""
+
+    code = "DATASET_EXISTS"
+
+    def __init__(self, *, name: str, dataset_id: str) -> None:
+        super().__init__(f"a dataset named {name!r} exists", name=name, datasetId=dataset_id)
+
+
+# --- the request as such --------------------------------------------------------------------------------------------
+
+
+class BadRequest(SynclineError):
+    """The request is not one of the protocol it was sent under."""
+
+    code = "BAD_REQUEST"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, reason=reason)
+
+
+class DocumentInvalid(SynclineError):
+    """The GraphQL document does not parse or does not fit the schema."""
+
+    code = "GRAPHQL_VALIDATION_FAILED"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
+class InternalError(SynclineError):
+    """A fault of the server's. The log has it under ``requestId``; nothing else is told."""
+
+    code = "INTERNAL"
+    retryable = True
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"internal error; the server's log has it as {request_id}", requestId=request_id)
+
+
+# --- the state of the server ----------------------------------------------------------------------------------------
+
+
+class StoreUnavailable(SynclineError):
+    """The store could not be read or written. Nothing of the request was applied unless a later retry says so."""
+
+    code = "STORE_UNAVAILABLE"
+    retryable = True
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the store is not available: {reason}")
+
+
+class Overloaded(SynclineError):
+    """The server has as much to do as it can hold; try again later."""
+
+    code = "OVERLOADED"
+    retryable = True
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"overloaded: {what}", what=what)
+
+
+class ShuttingDown(SynclineError):
+    """The server is draining; connect again, maybe to another node."""
+
+    code = "SHUTTING_DOWN"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down")
+
+
+# --- why a server does not start ------------------------------------------------------------------------------------
+
+
+class StartRefused(SynclineError):
+    """The server does not start: a setting or the data folder is not as it must be; the message says which and why."""
+
+    code = "START_REFUSED"
+
+
+class StoreTooNew(StartRefused):
+    """The database file was written by a newer Syncline than this one."""
+
+    code = "STORE_TOO_NEW"
+
+    def __init__(self, *, path: str, found: int, known: int) -> None:
+        super().__init__(
+            f"{path} has schema {found}; this Syncline knows up to {known}: start the newer one, or restore a backup",
+            path=path,
+            found=found,
+            known=known,
+        )

@@ -1,0 +1,82 @@
+"""The feed of one dataset: ``datasetChanges``."""
+
+from __future__ import annotations
+
+from syncline.core.checkpoint import Checkpoint, ResyncReason, Since, resync_reason
+from syncline.core.commit import Resync
+from syncline.core.events import DatasetDeleted, Ready
+from syncline.core.model import BEGINNING, DatasetHead, DatasetRef, Position, Viewer
+from syncline.core.pages import RecordFilter
+from syncline.ports import Bus, Store
+from syncline.service.channels import Channels
+from syncline.service.feeds import Cursor, Feed
+from syncline.service.sinks import SinkClosed
+
+
+class DatasetFeed(Feed):
+    """Follows one dataset. By name, it also follows what is created under that name later."""
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        store: Store,
+        bus: Bus,
+        channels: Channels,
+        *,
+        ref: DatasetRef,
+        since: Since | None,
+        record_filter: RecordFilter,
+    ) -> None:
+        super().__init__(viewer, store, bus, channels, record_filter=record_filter)
+        self._ref = ref
+        self._since = since
+
+    async def _open(self) -> None:
+        if self._ref.name is not None:
+            await self._watch_membership()
+        epoch = await self._store.epoch()
+        head = await self._head()
+        since = self._since
+        if head is not None and since is None:
+            cursor = await self._follow(head, epoch, Position(head.version))
+            await self._send(Ready(checkpoint=cursor.checkpoint(), resumed=False))
+            return
+        reason = resync_reason(since, head, epoch)
+        position = since.position if isinstance(since, Checkpoint) and reason is None else BEGINNING
+        start = None if head is None else Checkpoint(epoch, head.id, position)
+        if head is not None:
+            await self._follow(head, epoch, position)
+        await self._send(Ready(checkpoint=start, resumed=since is not None and reason is None))
+        if reason is not None and isinstance(since, Checkpoint):
+            await self._tell_of_other_log(since, reason, head)
+
+    async def _tell_of_other_log(self, since: Checkpoint, reason: ResyncReason, head: DatasetHead | None) -> None:
+        if reason is ResyncReason.DATASET_RECREATED:
+            known = await self._store.deleted_datasets(self.viewer.identity, [since.dataset])
+            if known and known[0].name == self._ref.name:
+                await self._send(DatasetDeleted(dataset=known[0].id, name=known[0].name))
+                return
+        await self._send(Resync(reason=reason, dataset=None if head is None else head.id))
+
+    async def _head(self) -> DatasetHead | None:
+        head = await self._store.dataset(self.viewer, self._ref)
+        if head is not None and head.deleted_at is not None:
+            await self._send(Ready(checkpoint=None, resumed=False))
+            await self._send(DatasetDeleted(dataset=head.id, name=head.name))
+            self._end(None)
+            raise SinkClosed
+        return head
+
+    async def _reconcile(self) -> None:
+        head = await self._store.dataset(self.viewer, self._ref)
+        for cursor in list(self._cursors.values()):
+            if head is None or cursor.head.id != head.id:
+                await self._drop(cursor)
+        if head is not None and head.deleted_at is None and head.id not in self._cursors:
+            await self._follow(head, await self._store.epoch(), BEGINNING)
+
+    async def _gone(self, cursor: Cursor) -> None:
+        if self._ref.id is not None:
+            self._end(None)
+            raise SinkClosed
+        self._membership_changed = True

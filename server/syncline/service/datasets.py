@@ -1,0 +1,98 @@
+"""Datasets as a whole: find, list, create, update, delete."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from syncline.core.feed import Hint
+from syncline.core.ids import DatasetId, DatasetName, Epoch, RecordKey
+from syncline.core.limits import Limits
+from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Record, Role, Viewer
+from syncline.errors import DatasetNotFound
+from syncline.ports import Bus, Clock, Store, Usage
+from syncline.topics import dataset_topic, identity_topic
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice(Generic[T]):
+    """A part of a listing, and whether there is more behind it."""
+
+    items: Sequence[T]
+    has_more: bool
+
+
+def new_dataset_id() -> DatasetId:
+    """An id that was never given before."""
+    return DatasetId(uuid.uuid4().hex)
+
+
+class Datasets:
+    """What a viewer can do with datasets as a whole. Every method answers for the viewer only."""
+
+    def __init__(self, store: Store, bus: Bus, clock: Clock, limits: Limits) -> None:
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self.limits = limits
+
+    async def find(self, viewer: Viewer, ref: DatasetRef) -> DatasetHead | None:
+        """The dataset; None if there is none of this name (yet), or it was deleted. Raises DatasetNotFound by id."""
+        head = await self._store.dataset(viewer, ref)
+        if head is None and ref.id is not None:
+            raise DatasetNotFound(ref.id)
+        return None if head is None or head.deleted_at is not None else head
+
+    def role(self, viewer: Viewer, head: DatasetHead) -> Role:
+        """The viewer's standing. Raises DatasetNotFound if it has none."""
+        if head.owner != viewer.identity:
+            raise DatasetNotFound(head.id)
+        return Role.OWNER
+
+    async def list(self, viewer: Viewer, *, first: int, after: DatasetName | None) -> Slice[DatasetHead]:
+        """The viewer's own datasets, by name."""
+        heads = await self._store.datasets(viewer.identity, first=first + 1, after=after)
+        return Slice(items=heads[:first], has_more=len(heads) > first)
+
+    async def record(self, head: DatasetHead, key: RecordKey) -> Record | None:
+        return await self._store.record(head.id, key)
+
+    async def records(self, head: DatasetHead, *, first: int, after: RecordKey | None, prefix: str) -> Slice[Record]:
+        """Live records by key."""
+        records = await self._store.records(head.id, first=first + 1, after=after, prefix=prefix)
+        return Slice(items=records[:first], has_more=len(records) > first)
+
+    async def epoch(self) -> Epoch:
+        """The log that checkpoints are of."""
+        return await self._store.epoch()
+
+    async def usage(self, viewer: Viewer) -> Usage:
+        return await self._store.usage(viewer.identity)
+
+    async def create(self, viewer: Viewer, name: DatasetName, policy: ConflictPolicy) -> DatasetHead:
+        """Raises DatasetExists, LimitExceeded."""
+        head = await self._store.create_dataset(
+            viewer, name, policy, new_id=new_dataset_id(), limits=self.limits, now=self._clock()
+        )
+        await self.announce(head)
+        return head
+
+    async def update(self, viewer: Viewer, ref: DatasetRef, policy: ConflictPolicy) -> DatasetHead:
+        """Raises DatasetNotFound, DatasetIsDeleted."""
+        return await self._store.update_dataset(viewer, ref, policy, now=self._clock())
+
+    async def delete(self, viewer: Viewer, ref: DatasetRef) -> DatasetHead:
+        """Raises DatasetNotFound, DatasetIsDeleted."""
+        head = await self._store.delete_dataset(viewer, ref, now=self._clock())
+        await self.announce(head)
+        return head
+
+    async def announce(self, head: DatasetHead) -> None:
+        """Ring for a dataset that came or went."""
+        hint = Hint(dataset=head.id, epoch=await self._store.epoch(), version=head.version)
+        self._bus.publish(dataset_topic(head.id), hint)
+        self._bus.publish(identity_topic(head.owner), hint)

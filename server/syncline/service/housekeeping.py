@@ -1,0 +1,62 @@
+"""What a server does of its own accord: look for commits whose hints were lost, forget what is past its retention."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+
+from syncline.errors import SynclineError
+from syncline.ports import Clock, Retention, Store
+from syncline.service.channels import Channels
+
+_log = structlog.get_logger(__name__)
+
+_PRUNE_BATCH = 1_000
+_PRUNE_EVERY = timedelta(minutes=10)
+_BETWEEN_BATCHES = timedelta(milliseconds=50)
+
+
+class Housekeeping:
+    """Runs until it is cancelled. A failure is logged, and tried again at the next turn."""
+
+    def __init__(
+        self, store: Store, channels: Channels, clock: Clock, retention: Retention, *, sweep_every: timedelta
+    ) -> None:
+        self._store = store
+        self._channels = channels
+        self._clock = clock
+        self._retention = retention
+        self._sweep_every = sweep_every
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._sweep(), name="sweep")
+            group.create_task(self._prune(), name="prune")
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self._sweep_every.total_seconds())
+            try:
+                await self._channels.sweep()
+            except SynclineError as error:
+                _log.warning("sweep_failed", code=error.code)
+
+    async def _prune(self) -> None:
+        while True:
+            try:
+                await self.prune()
+            except SynclineError as error:
+                _log.warning("pruning_failed", code=error.code)
+            await asyncio.sleep(_PRUNE_EVERY.total_seconds())
+
+    async def prune(self) -> None:
+        """Forget all that is past its retention now, batch by batch, so that syncs get in between."""
+        while True:
+            pruned = await self._store.prune(self._retention, now=self._clock(), batch=_PRUNE_BATCH)
+            if pruned.tombstones or pruned.receipts or pruned.datasets:
+                _log.info("pruned", tombstones=pruned.tombstones, receipts=pruned.receipts, datasets=pruned.datasets)
+            if not pruned.more:
+                return
+            await asyncio.sleep(_BETWEEN_BATCHES.total_seconds())

@@ -1,0 +1,82 @@
+"""The feed of all datasets that an identity can see: ``identityChanges``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from syncline.core.checkpoint import Checkpoint, ResyncReason, Since, resync_reason
+from syncline.core.commit import Resync
+from syncline.core.events import DatasetCreated, DatasetDeleted, Ready
+from syncline.core.ids import DatasetId, Epoch
+from syncline.core.model import BEGINNING, DatasetHead, Position, Viewer
+from syncline.core.pages import RecordFilter
+from syncline.ports import Bus, Store
+from syncline.service.channels import Channels
+from syncline.service.feeds import Cursor, Feed
+
+_MAX_DATASETS = 10_000
+
+
+class IdentityFeed(Feed):
+    """Follows every dataset that the viewer's identity can see, as they come and go."""
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        store: Store,
+        bus: Bus,
+        channels: Channels,
+        *,
+        since: Mapping[DatasetId, Since] | None,
+        record_filter: RecordFilter,
+    ) -> None:
+        super().__init__(viewer, store, bus, channels, record_filter=record_filter)
+        self._since = since
+
+    async def _heads(self) -> Sequence[DatasetHead]:
+        return await self._store.datasets(self.viewer.identity, first=_MAX_DATASETS)
+
+    async def _open(self) -> None:
+        await self._watch_membership()
+        epoch = await self._store.epoch()
+        heads = await self._heads()
+        since = self._since
+        if since is None:
+            for head in heads:
+                await self._follow(head, epoch, Position(head.version))
+            await self._send(Ready(checkpoint=None, resumed=False))
+            return
+        await self._send(Ready(checkpoint=None, resumed=True))
+        await self._tell_of_missing(since.keys() - {head.id for head in heads})
+        for head in heads:
+            await self._begin(head, epoch, since.get(head.id))
+
+    async def _tell_of_missing(self, missing: Collection[DatasetId]) -> None:
+        deleted = {head.id: head for head in await self._store.deleted_datasets(self.viewer.identity, list(missing))}
+        for dataset in missing:
+            if dataset in deleted:
+                await self._send(DatasetDeleted(dataset=dataset, name=deleted[dataset].name))
+            else:
+                await self._send(Resync(reason=ResyncReason.DATASET_RECREATED, dataset=dataset))
+
+    async def _begin(self, head: DatasetHead, epoch: Epoch, since: Since | None) -> None:
+        reason = resync_reason(since, head, epoch)
+        position = since.position if isinstance(since, Checkpoint) and reason is None else BEGINNING
+        await self._follow(head, epoch, position)
+        if since is None:
+            await self._send(DatasetCreated(head=head))
+        if reason is not None:
+            await self._send(Resync(reason=reason, dataset=head.id))
+
+    async def _gone(self, cursor: Cursor) -> None:
+        """The others go on."""
+
+    async def _reconcile(self) -> None:
+        heads = {head.id: head for head in await self._heads()}
+        for cursor in list(self._cursors.values()):
+            if cursor.head.id not in heads:
+                await self._drop(cursor)
+        epoch = await self._store.epoch()
+        for head in heads.values():
+            if head.id not in self._cursors:
+                await self._begin(head, epoch, None)

@@ -1,0 +1,60 @@
+"""Opens feeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from syncline.core.checkpoint import Since
+from syncline.core.ids import DatasetId
+from syncline.core.model import DatasetRef, Viewer
+from syncline.core.pages import RecordFilter
+from syncline.ports import Bus, Store
+from syncline.service.channels import Channels
+from syncline.service.dataset_feed import DatasetFeed
+from syncline.service.datasets import Datasets
+from syncline.service.identity_feed import IdentityFeed
+
+
+class Subscriptions:
+    """Opens feeds for viewers that may see what they ask for."""
+
+    def __init__(self, store: Store, bus: Bus, channels: Channels, datasets: Datasets) -> None:
+        self._store = store
+        self._bus = bus
+        self._channels = channels
+        self._datasets = datasets
+
+    async def dataset(
+        self, viewer: Viewer, ref: DatasetRef, since: Since | None, *, skip_own: bool, prefix: str
+    ) -> DatasetFeed:
+        """The feed of one dataset. By name it may not exist yet; raises DatasetNotFound for an id that never did."""
+        if ref.id is not None:
+            await self._datasets.find(viewer, ref)
+        return DatasetFeed(
+            viewer,
+            self._store,
+            self._bus,
+            self._channels,
+            ref=ref,
+            since=since,
+            record_filter=_filter(viewer, skip_own=skip_own, prefix=prefix),
+        )
+
+    async def identity(
+        self, viewer: Viewer, since: Mapping[DatasetId, Since] | None, *, skip_own: bool
+    ) -> IdentityFeed:
+        """The feed of everything that the viewer's identity can see."""
+        return IdentityFeed(
+            viewer,
+            self._store,
+            self._bus,
+            self._channels,
+            since=since,
+            record_filter=_filter(viewer, skip_own=skip_own, prefix=""),
+        )
+
+
+def _filter(viewer: Viewer, *, skip_own: bool, prefix: str) -> RecordFilter:
+    # A viewer without a device id has no writes to recognise as its own.
+    own = viewer.author if skip_own and viewer.device is not None else None
+    return RecordFilter(prefix=prefix, skip_author=own)

@@ -1,0 +1,16 @@
+"""How the topics of the bus are spelled."""
+
+from __future__ import annotations
+
+from syncline.core.ids import DatasetId, IdentityId
+from syncline.ports import Topic
+
+
+def dataset_topic(dataset: DatasetId) -> Topic:
+    """Rung for each commit of the dataset, and when it is deleted."""
+    return Topic(f"dataset:{dataset}")
+
+
+def identity_topic(identity: IdentityId) -> Topic:
+    """Rung when the datasets that the identity can see become more or fewer."""
+    return Topic(f"identity:{identity}")
