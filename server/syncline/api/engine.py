@@ -106,7 +106,7 @@ class Operation:
             self._schema,
             self._document.node,
             context_value=context,
-            variable_values=dict(variables),
+            raw_variable_values=dict(variables),
             operation_name=self._name,
         )
         if isinstance(executor, list):

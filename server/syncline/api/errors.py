@@ -36,7 +36,11 @@ def request_errors(errors: Sequence[GraphQLError]) -> list[dict[str, Any]]:
 
 def coercion_errors(errors: Sequence[GraphQLError]) -> list[dict[str, Any]]:
     """Errors of variables, whose values do not fit their types."""
-    return [_formatted(error, _own(error) or InvalidInput("variables", error.message)) for error in errors]
+    # graphql-core's sentence says at which place in which variable.
+    return [
+        {**_formatted(error, _own(error) or InvalidInput("variables", error.message)), "message": error.message}
+        for error in errors
+    ]
 
 
 def field_errors(errors: Sequence[GraphQLError], request_id: str) -> list[dict[str, Any]]:

@@ -19,8 +19,8 @@ from syncline.core.commit import Resync
 
 @strawberry.type(description="The subscription is live: every later commit will be delivered.")
 class Ready:
-    checkpoint: Checkpoint | None = strawberry.field(
-        description="Where this subscription goes on from; null: there is no dataset yet, or there are many."
+    checkpoint: Checkpoint = strawberry.field(
+        description='Where this subscription goes on from; "start" if there is no dataset yet, or if there are many.'
     )
     resumed: bool = strawberry.field(description="It goes on from where the device asked.")
 
@@ -92,9 +92,7 @@ def event_of(event: events.FeedEvent) -> Event:
         case model.Commit():
             return Commit.of(event)
         case events.Ready():
-            return Ready(
-                checkpoint=None if event.checkpoint is None else Checkpoint(event.checkpoint), resumed=event.resumed
-            )
+            return Ready(checkpoint=Checkpoint(event.checkpoint), resumed=event.resumed)
         case Resync():
             return resync_of(event)
         case events.DatasetCreated():
@@ -106,6 +104,4 @@ def event_of(event: events.FeedEvent) -> Event:
 
 
 def resync_of(resync: Resync) -> ResyncRequired:
-    return ResyncRequired(
-        dataset_id=None if resync.dataset is None else strawberry.ID(resync.dataset), reason=resync.reason
-    )
+    return ResyncRequired(dataset_id=strawberry.ID(resync.dataset), reason=resync.reason)

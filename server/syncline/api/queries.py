@@ -24,8 +24,8 @@ from syncline.api.types import (
     Viewer,
     checkpoint_of,
 )
-from syncline.core.checkpoint import START
-from syncline.core.commit import Resync
+from syncline.core.checkpoint import START, Since
+from syncline.core.commit import resync_needed
 from syncline.core.ids import DatasetName
 from syncline.core.pages import LogRead
 
@@ -84,16 +84,18 @@ class Query:
 
     @strawberry.field(description="Pull: what changed since a checkpoint. A dataset that does not exist is empty.")
     async def changes(self, info: Info, dataset: DatasetRef, since: Checkpoint, first: int | None = 500) -> PullResult:
+        place = since_of(since) or START
         read = await info.context.services.syncs.pull(
-            info.context.viewer, dataset.value(), since_of(since) or START, first=page_size(first, default=500)
+            info.context.viewer, dataset.value(), place, first=page_size(first, default=500)
         )
-        return _pulled(read)
+        return _pulled(read, place)
 
 
-def _pulled(read: LogRead) -> PullResult:
+def _pulled(read: LogRead, since: Since) -> PullResult:
     head, page = read.live_head, read.page
-    if read.reason is not None:
-        return resync_of(Resync(reason=read.reason, dataset=None if head is None else head.id))
+    resync = resync_needed(since, head, read.epoch)
+    if resync is not None:
+        return resync_of(resync)
     if head is None or page is None:
         return ChangePage(records=[], checkpoint=Checkpoint(START), has_more=False)
     return ChangePage(

@@ -247,7 +247,9 @@ class SyncConflicted:
 
 @strawberry.type(description="The device's checkpoint does not lead to the server's log: pull the dataset anew.")
 class ResyncRequired:
-    dataset_id: strawberry.ID | None = strawberry.field(description="The dataset as it is now; null: there is none.")
+    dataset_id: strawberry.ID = strawberry.field(
+        description="The dataset to pull anew; if there is none any more, the one that the device knew."
+    )
     reason: ResyncReason
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from syncline.core.changes import Change, Merge
-from syncline.core.checkpoint import ResyncReason, Since, position_of, resync_reason
+from syncline.core.checkpoint import Checkpoint, ResyncReason, Since, position_of, resync_reason
 from syncline.core.conflicts import ChangeStatus, judge
 from syncline.core.ids import DatasetId, Epoch, MutationId, RecordKey, Version, record_key
 from syncline.core.json_values import JsonText, parsed
@@ -71,10 +71,13 @@ class SyncState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resync:
-    """Nothing was done: the device's checkpoint does not lead to this log."""
+    """Nothing was done: the device's checkpoint does not lead to this log.
+
+    ``dataset`` is the one to pull anew, or, if there is none any more, the one that the device knew.
+    """
 
     reason: ResyncReason
-    dataset: DatasetId | None
+    dataset: DatasetId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +104,14 @@ class Replay:
 Decision = Resync | Write | Replay
 
 
+def resync_needed(since: Since | None, head: DatasetHead | None, epoch: Epoch) -> Resync | None:
+    """What to tell a device whose checkpoint does not lead to the log of the dataset at ``head``; None: it does."""
+    reason = resync_reason(since, head, epoch)
+    if reason is None or not isinstance(since, Checkpoint):
+        return None
+    return Resync(reason=reason, dataset=since.dataset if head is None else head.id)
+
+
 def decide(request: SyncRequest, state: SyncState) -> Decision:
     """Decide which proposed changes are written.
 
@@ -111,15 +122,17 @@ def decide(request: SyncRequest, state: SyncState) -> Decision:
     head = state.head
     if head is not None and head.deleted_at is not None:
         raise DatasetIsDeleted(head.id)
-    reason = resync_reason(request.since, head, state.epoch)
-    if reason is not None:
-        return Resync(reason=reason, dataset=None if head is None else head.id)
+    resync = resync_needed(request.since, head, state.epoch)
+    if resync is not None:
+        return resync
     hash_ = request_hash(request.ref, request.changes, request.on_conflict, atomic=request.atomic)
     if state.receipt is not None:
         if state.receipt.request_hash != hash_:
             raise MutationIdReused(request.mutation_id)
         if head is None or head.id != state.receipt.dataset:
-            return Resync(reason=ResyncReason.DATASET_RECREATED, dataset=None if head is None else head.id)
+            return Resync(
+                reason=ResyncReason.DATASET_RECREATED, dataset=state.receipt.dataset if head is None else head.id
+            )
         return Replay(head=head, receipt=state.receipt)
     created = head is None
     if head is None:

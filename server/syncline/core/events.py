@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from syncline.core.checkpoint import Checkpoint
+from syncline.core.checkpoint import Since
 from syncline.core.commit import Resync
 from syncline.core.ids import DatasetId, DatasetName
 from syncline.core.model import Commit, DatasetHead
@@ -14,11 +14,11 @@ from syncline.core.model import Commit, DatasetHead
 class Ready:
     """The feed is live: every later commit will be delivered.
 
-    ``checkpoint`` is where it goes on from (None: there is no dataset yet, or there are many). ``resumed``: that is
+    ``checkpoint`` is where it goes on from (START: there is no dataset yet, or there are many). ``resumed``: that is
     what the device asked for.
     """
 
-    checkpoint: Checkpoint | None
+    checkpoint: Since
     resumed: bool
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from syncline.core.checkpoint import Checkpoint, ResyncReason, Since, resync_reason
-from syncline.core.commit import Resync
+from syncline.core.checkpoint import START, Checkpoint, ResyncReason, Since, position_of
+from syncline.core.commit import Resync, resync_needed
 from syncline.core.events import DatasetDeleted, Ready
 from syncline.core.model import BEGINNING, DatasetHead, DatasetRef, Position, Viewer
 from syncline.core.pages import RecordFilter
@@ -41,27 +41,27 @@ class DatasetFeed(Feed):
             cursor = await self._follow(head, epoch, Position(head.version))
             await self._send(Ready(checkpoint=cursor.checkpoint(), resumed=False))
             return
-        reason = resync_reason(since, head, epoch)
-        position = since.position if isinstance(since, Checkpoint) and reason is None else BEGINNING
-        start = None if head is None else Checkpoint(epoch, head.id, position)
+        resync = resync_needed(since, head, epoch)
+        checkpoint: Since = START
         if head is not None:
-            await self._follow(head, epoch, position)
-        await self._send(Ready(checkpoint=start, resumed=since is not None and reason is None))
-        if reason is not None and isinstance(since, Checkpoint):
-            await self._tell_of_other_log(since, reason, head)
+            position = BEGINNING if resync is not None else position_of(since)
+            checkpoint = (await self._follow(head, epoch, position)).checkpoint()
+        await self._send(Ready(checkpoint=checkpoint, resumed=since is not None and resync is None))
+        if resync is not None and isinstance(since, Checkpoint):
+            await self._tell_of_other_log(since, resync)
 
-    async def _tell_of_other_log(self, since: Checkpoint, reason: ResyncReason, head: DatasetHead | None) -> None:
-        if reason is ResyncReason.DATASET_RECREATED:
+    async def _tell_of_other_log(self, since: Checkpoint, resync: Resync) -> None:
+        if resync.reason is ResyncReason.DATASET_RECREATED:
             known = await self._store.deleted_datasets(self.viewer.identity, [since.dataset])
             if known and known[0].name == self._ref.name:
                 await self._send(DatasetDeleted(dataset=known[0].id, name=known[0].name))
                 return
-        await self._send(Resync(reason=reason, dataset=None if head is None else head.id))
+        await self._send(resync)
 
     async def _head(self) -> DatasetHead | None:
         head = await self._store.dataset(self.viewer, self._ref)
         if head is not None and head.deleted_at is not None:
-            await self._send(Ready(checkpoint=None, resumed=False))
+            await self._send(Ready(checkpoint=START, resumed=False))
             await self._send(DatasetDeleted(dataset=head.id, name=head.name))
             self._end(None)
             raise SinkClosed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from syncline.core.checkpoint import Checkpoint, ResyncReason, Since, resync_reason
-from syncline.core.commit import Resync
+from syncline.core.checkpoint import START, ResyncReason, Since, position_of
+from syncline.core.commit import Resync, resync_needed
 from syncline.core.events import DatasetCreated, DatasetDeleted, Ready
 from syncline.core.ids import DatasetId, Epoch
 from syncline.core.model import BEGINNING, DatasetHead, Position, Viewer
@@ -44,9 +44,9 @@ class IdentityFeed(Feed):
         if since is None:
             for head in heads:
                 await self._follow(head, epoch, Position(head.version))
-            await self._send(Ready(checkpoint=None, resumed=False))
+            await self._send(Ready(checkpoint=START, resumed=False))
             return
-        await self._send(Ready(checkpoint=None, resumed=True))
+        await self._send(Ready(checkpoint=START, resumed=True))
         await self._tell_of_missing(since.keys() - {head.id for head in heads})
         for head in heads:
             await self._begin(head, epoch, since.get(head.id))
@@ -60,13 +60,12 @@ class IdentityFeed(Feed):
                 await self._send(Resync(reason=ResyncReason.DATASET_RECREATED, dataset=dataset))
 
     async def _begin(self, head: DatasetHead, epoch: Epoch, since: Since | None) -> None:
-        reason = resync_reason(since, head, epoch)
-        position = since.position if isinstance(since, Checkpoint) and reason is None else BEGINNING
-        await self._follow(head, epoch, position)
+        resync = resync_needed(since, head, epoch)
+        await self._follow(head, epoch, BEGINNING if resync is not None else position_of(since))
         if since is None:
             await self._send(DatasetCreated(head=head))
-        if reason is not None:
-            await self._send(Resync(reason=reason, dataset=head.id))
+        if resync is not None:
+            await self._send(resync)
 
     async def _gone(self, cursor: Cursor) -> None:
         """The others go on."""

@@ -1,0 +1,176 @@
+"""A server without its sockets: the real store, the bus and the services, wired as ``app.py`` wires them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from syncline.bus.local import LocalBus
+from syncline.core.changes import Change, Increment, Put
+from syncline.core.checkpoint import Since
+from syncline.core.commit import Resync
+from syncline.core.feed import Hint
+from syncline.core.ids import DatasetName, DeviceId, IdentityId, MutationId, RecordKey
+from syncline.core.json_values import json_text
+from syncline.core.limits import Limits
+from syncline.core.model import ConflictPolicy, DatasetRef, Viewer
+from syncline.errors import SynclineError
+from syncline.ports import Listener, Store, Synced, Topic, Watch
+from syncline.service.channels import Channels
+from syncline.service.datasets import Datasets
+from syncline.service.feeds import Feed
+from syncline.service.subscriptions import Subscriptions
+from syncline.service.sync import Syncs
+from syncline.storage.sqlite import SqliteStore
+
+NOTES = DatasetRef(name=DatasetName("notes"))
+PATIENCE = timedelta(seconds=20)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def viewer(device: str = "phone", identity: str = "alice") -> Viewer:
+    return Viewer(identity=IdentityId(identity), device=DeviceId(device))
+
+
+def put(key: str, value: object) -> Put:
+    return Put(key=RecordKey(key), value=json_text(value, field="value"))
+
+
+def increment(key: str, by: float = 1) -> Increment:
+    return Increment(key=RecordKey(key), by=by)
+
+
+Fate = Callable[[Hint], Sequence[Hint]]
+"""What becomes of a hint: the hints that arrive in its place, none if it is lost."""
+
+
+class UnreliableBus:
+    """The local bus, with somebody on the line."""
+
+    def __init__(self) -> None:
+        self._bus = LocalBus()
+        self._held: list[tuple[Topic, Hint]] = []
+        self.fate: Fate = lambda hint: [hint]
+        self.holding = False
+
+    def publish(self, topic: Topic, hint: Hint) -> None:
+        for arriving in self.fate(hint):
+            if self.holding:
+                self._held.append((topic, arriving))
+            else:
+                self._bus.publish(topic, arriving)
+
+    def release(self, *, backwards: bool = False) -> None:
+        """Deliver what was held back, all at once."""
+        held, self._held = self._held, []
+        for topic, hint in reversed(held) if backwards else held:
+            self._bus.publish(topic, hint)
+
+    async def watch(self, topic: Topic, listener: Listener) -> Watch:
+        return await self._bus.watch(topic, listener)
+
+    async def close(self) -> None:
+        await self._bus.close()
+
+
+class World:
+    """Everything behind the API, on a database file."""
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self.store = store
+        self.bus = UnreliableBus()
+        self.channels = Channels(store, self.bus)
+        self.datasets = Datasets(store, self.bus, now, limits)
+        self.syncs = Syncs(store, self.bus, now, self.datasets)
+        self.subscriptions = Subscriptions(store, self.bus, self.channels, self.datasets)
+        self._mutations = 0
+
+    @classmethod
+    async def open(cls, folder: Path, limits: Limits | None = None) -> World:
+        return cls(await SqliteStore.open(folder / "syncline.sqlite3"), limits or Limits())
+
+    async def close(self) -> None:
+        await self.channels.close()
+        await self.store.close()
+
+    async def sync(
+        self,
+        *changes: Change,
+        by: Viewer | None = None,
+        ref: DatasetRef = NOTES,
+        since: Since | None = None,
+        mutation_id: str | None = None,
+        on_conflict: ConflictPolicy | None = ConflictPolicy.LAST_WRITER_WINS,
+        atomic: bool = True,
+    ) -> Synced | Resync:
+        self._mutations += 1
+        return await self.syncs.sync(
+            by or viewer(),
+            ref,
+            since=since,
+            mutation_id=MutationId(mutation_id or f"m{self._mutations}"),
+            changes=changes,
+            on_conflict=on_conflict,
+            atomic=atomic,
+        )
+
+
+class Watcher:
+    """A sink that keeps what it was given. ``room`` limits how much it takes by ``push`` before it refuses."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        *,
+        cohort: object = None,
+        room: int | None = None,
+        encode: Callable[[Any], Any] = lambda event: event,
+    ) -> None:
+        self.feed = feed
+        self.events: list[Any] = []
+        self.room = room
+        self.ended = False
+        self.error: SynclineError | None = None
+        self._more = asyncio.Event()
+        feed.start(self, encode, cohort or self)
+
+    def push(self, payload: Any) -> bool:
+        if self.room is not None:
+            if self.room == 0:
+                return False
+            self.room -= 1
+        self._take(payload)
+        return True
+
+    async def send(self, payload: Any) -> None:
+        self._take(payload)
+
+    def end(self, error: SynclineError | None) -> None:
+        self.ended, self.error = True, error
+        self._more.set()
+
+    def _take(self, payload: Any) -> None:
+        self.events.append(payload)
+        self._more.set()
+
+    async def until(self, happened: Callable[[list[Any]], bool]) -> list[Any]:
+        """Wait, within bounds, until the events are as wanted."""
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            while not happened(self.events):
+                self._more.clear()
+                await self._more.wait()
+        return self.events
+
+    async def settled(self) -> None:
+        """Wait until the feed is at rest: nothing left to read, all of its datasets live."""
+        while self.feed._task is not None:
+            await asyncio.wait({self.feed._task}, timeout=PATIENCE.total_seconds())
+
+    async def count(self, number: int) -> list[Any]:
+        return await self.until(lambda events: len(events) >= number)

@@ -1,0 +1,404 @@
+"""What feeds promise, on a real store, with a bus that can be made to misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from syncline.core.checkpoint import START, Checkpoint, ResyncReason
+from syncline.core.commit import Resync
+from syncline.core.events import DatasetCreated, DatasetDeleted, Ready
+from syncline.core.feed import Hint
+from syncline.core.ids import DatasetId, DatasetName, Epoch, RecordKey, Version
+from syncline.core.model import BEGINNING, Commit, ConflictPolicy, DatasetRef, Position
+from syncline.core.pages import MAX_FEED_PAGE_BYTES, MAX_PAGE_RECORDS
+from syncline.errors import DatasetNotFound, SynclineError
+from syncline.ports import Synced
+from tests.support.world import NOTES, Watcher, World, increment, put, viewer
+
+
+async def watch(world: World, since: Any = None, *, room: int | None = None, **wanted: Any) -> Watcher:
+    options = {"skip_own": False, "prefix": "", **wanted}
+    return Watcher(await world.subscriptions.dataset(viewer("laptop"), NOTES, since, **options), room=room)
+
+
+def commits(events: list[Any]) -> list[Commit]:
+    return [event for event in events if isinstance(event, Commit)]
+
+
+def versions(events: list[Any]) -> list[int]:
+    return [commit.version for commit in commits(events)]
+
+
+def assert_gapless(events: list[Any], start: Position) -> None:
+    """Each commit begins where the one before ended."""
+    place = start
+    for commit in commits(events):
+        assert commit.previous == place
+        place = commit.position
+
+
+async def head_checkpoint(world: World) -> Checkpoint:
+    head = await world.store.dataset(viewer(), NOTES)
+    assert head is not None
+    return Checkpoint(await world.store.epoch(), head.id, Position(head.version))
+
+
+async def test_a_dataset_that_does_not_exist_is_ready_and_what_is_created_later_arrives(world: World) -> None:
+    watcher = await watch(world)
+    assert await watcher.count(1) == [Ready(checkpoint=START, resumed=False)]
+    await world.sync(put("a", 1))
+    events = await watcher.count(2)
+    assert [record.key for record in events[1].records] == ["a"]
+    assert events[1].previous == BEGINNING
+    await watcher.feed.close()
+
+
+async def test_without_since_a_feed_begins_now(world: World) -> None:
+    await world.sync(put("a", 1))
+    watcher = await watch(world)
+    [ready] = await watcher.count(1)
+    assert ready == Ready(checkpoint=await head_checkpoint(world), resumed=False)
+    await world.sync(put("b", 1))
+    assert versions(await watcher.count(2)) == [2]
+    await watcher.feed.close()
+
+
+async def test_from_start_everything_arrives_in_order(world: World) -> None:
+    for number in range(5):
+        await world.sync(put(f"k{number}", number))
+    watcher = await watch(world, START)
+    await world.sync(put("k5", 5))
+    events = await watcher.until(lambda events: versions(events)[-1:] == [6])
+    assert isinstance(events[0], Ready)
+    assert events[0].resumed
+    assert_gapless(events, BEGINNING)
+    assert {record.key for commit in commits(events) for record in commit.records} == {f"k{n}" for n in range(6)}
+    await watcher.feed.close()
+
+
+async def test_a_device_that_was_away_gets_exactly_what_it_missed(world: World) -> None:
+    await world.sync(put("a", 1), put("b", 1))
+    seen = await head_checkpoint(world)
+    await world.sync(put("b", 2))
+    await world.sync(put("c", 1))
+    watcher = await watch(world, seen)
+    events = await watcher.until(lambda events: versions(events)[-1:] == [3])
+    assert events[0] == Ready(checkpoint=seen, resumed=True)
+    assert [record.key for commit in commits(events) for record in commit.records] == ["b", "c"]
+    assert_gapless(events, seen.position)
+    await watcher.feed.close()
+
+
+async def test_many_missed_records_come_in_pages_within_both_bounds(world: World) -> None:
+    big = "x" * 2_000
+    for part in range(3):
+        await world.sync(*(put(f"k{part}-{number}", big if part == 2 else number) for number in range(300)))
+    watcher = await watch(world, START)
+    events = await watcher.until(lambda events: sum(len(c.records) for c in commits(events)) == 900)
+    for commit in commits(events):
+        assert len(commit.records) <= MAX_PAGE_RECORDS
+        assert sum(record.size_bytes for record in commit.records) <= MAX_FEED_PAGE_BYTES
+    assert_gapless(events, BEGINNING)
+    await watcher.feed.close()
+
+
+async def test_a_commit_made_between_reading_the_log_and_going_live_is_not_lost(world: World) -> None:
+    await world.sync(put("a", 1))
+    read_log = world.store.read_log
+    raced = False
+
+    async def read_then_race(*args: Any, **options: Any) -> Any:
+        nonlocal raced
+        read = await read_log(*args, **options)
+        if not raced:
+            raced = True
+            await world.sync(put("raced", 1))
+        return read
+
+    world.store.read_log = read_then_race  # type: ignore[method-assign]
+    watcher = await watch(world, START)
+    events = await watcher.until(lambda events: versions(events)[-1:] == [2])
+    assert_gapless(events, BEGINNING)
+    assert raced
+    await watcher.feed.close()
+
+
+async def test_a_sink_without_room_is_served_from_the_log_without_gap_or_double(world: World) -> None:
+    await world.sync(put("a", 0))
+    watcher = await watch(world, room=2)
+    await watcher.count(1)
+    for number in range(10):
+        await world.sync(increment("n"), put("a", number + 1))
+    events = await watcher.until(lambda events: versions(events)[-1:] == [11])
+    assert_gapless(events, Position(Version(1)))
+    assert max(versions(events)) == 11
+    assert len(set(versions(events))) == len(versions(events))
+    await watcher.feed.close()
+
+
+@pytest.mark.parametrize(
+    ("symptom", "fate"),
+    [
+        ("lost", lambda hint: []),
+        ("doubled", lambda hint: [hint, hint]),
+        ("without its commit", lambda hint: [replace(hint, commit=None)]),
+        ("of another epoch", lambda hint: [replace(hint, epoch=Epoch("f" * 16))]),
+        ("far ahead", lambda hint: [replace(hint, version=Version(hint.version + 7), commit=None)]),
+        ("of the past", lambda hint: [replace(hint, version=Version(1), previous=Version(0)), hint]),
+        (
+            "with a commit of another dataset",
+            lambda hint: (
+                [replace(hint, commit=replace(hint.commit, dataset=DatasetId("0" * 32)))] if hint.commit else []
+            ),
+        ),
+    ],
+)
+async def test_bad_hints_do_no_harm(world: World, symptom: str, fate: Any) -> None:
+    await world.sync(put("a", 0))
+    watcher = await watch(world)
+    await watcher.count(1)
+    world.bus.fate = fate
+    for number in range(6):
+        await world.sync(put("a", number + 1))
+    await world.channels.sweep()
+    events = await watcher.until(lambda events: versions(events)[-1:] == [7])
+    assert_gapless(events, Position(Version(1)))
+    await watcher.feed.close()
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+async def test_delayed_and_reordered_hints_do_no_harm(world: World, backwards: bool) -> None:
+    await world.sync(put("a", 0))
+    watcher = await watch(world)
+    await watcher.count(1)
+    world.bus.holding = True
+    for number in range(6):
+        await world.sync(put("a", number + 1))
+    world.bus.holding = False
+    world.bus.release(backwards=backwards)
+    events = await watcher.until(lambda events: versions(events)[-1:] == [7])
+    assert_gapless(events, Position(Version(1)))
+    await watcher.feed.close()
+
+
+async def test_skip_own_leaves_out_the_device_s_own_records_but_moves_its_checkpoint(world: World) -> None:
+    await world.sync(put("a", 0))
+    watcher = await watch(world, skip_own=True)
+    await watcher.count(1)
+    await world.sync(put("mine", 1), by=viewer("laptop"))
+    await world.sync(put("theirs", 1), by=viewer("phone"))
+    events = await watcher.until(lambda events: versions(events)[-1:] == [3])
+    assert [[record.key for record in commit.records] for commit in commits(events)] == [[], ["theirs"]]
+    assert_gapless(events, Position(Version(1)))
+    await watcher.feed.close()
+
+
+async def test_a_prefix_is_taken_literally(world: World) -> None:
+    watcher = await watch(world, START, prefix="a%")
+    await watcher.count(1)
+    await world.sync(put("a%1", 1), put("ab", 1))
+    events = await watcher.count(2)
+    assert [record.key for commit in commits(events) for record in commit.records] == ["a%1"]
+    await watcher.feed.close()
+
+
+async def test_followers_of_one_cohort_are_encoded_once_per_commit(world: World) -> None:
+    await world.sync(put("a", 0))
+    encoded: list[Any] = []
+
+    def encode(event: Any) -> Any:
+        encoded.append(event)
+        return event
+
+    feeds = [
+        await world.subscriptions.dataset(viewer(f"device {n}"), NOTES, None, skip_own=False, prefix="")
+        for n in range(20)
+    ]
+    watchers = [Watcher(feed, cohort="cohort", encode=encode) for feed in feeds]
+    for watcher in watchers:
+        await watcher.settled()
+    encoded.clear()
+    await world.sync(put("a", 1))
+    for watcher in watchers:
+        await watcher.until(lambda events: versions(events)[-1:] == [2])
+    assert len(encoded) == 1
+    for feed in feeds:
+        await feed.close()
+
+
+async def test_an_idle_feed_has_no_task(world: World) -> None:
+    await world.sync(put("a", 0))
+    before = asyncio.all_tasks()
+    watchers = [await watch(world, START) for _ in range(10)]
+    for watcher in watchers:
+        await watcher.count(2)
+        await watcher.settled()
+    assert asyncio.all_tasks() == before
+    await world.sync(put("a", 1))
+    for watcher in watchers:
+        await watcher.until(lambda events: versions(events)[-1:] == [2])
+        await watcher.feed.close()
+
+
+async def test_a_closed_feed_gets_nothing_and_leaves_nothing_behind(world: World) -> None:
+    await world.sync(put("a", 0))
+    watcher = await watch(world)
+    await watcher.count(1)
+    await watcher.feed.close()
+    await watcher.feed.close()
+    await world.sync(put("a", 1))
+    assert len(watcher.events) == 1
+    assert not world.channels._channels
+    assert not world.bus._bus._watches
+
+
+async def test_a_deleted_dataset_is_told_even_when_a_new_one_has_its_name(world: World) -> None:
+    await world.sync(put("a", 0))
+    watcher = await watch(world)
+    [ready] = await watcher.count(1)
+    await world.datasets.delete(viewer(), NOTES)
+    await world.sync(put("b", 0))
+    events = await watcher.until(lambda events: bool(commits(events)))
+    assert events[1] == DatasetDeleted(dataset=ready.checkpoint.dataset, name=DatasetName("notes"))
+    assert events[2].dataset != ready.checkpoint.dataset
+    assert events[2].previous == BEGINNING
+    await watcher.feed.close()
+
+
+async def test_a_device_that_was_away_is_told_of_the_deletion_and_gets_the_new_dataset(world: World) -> None:
+    await world.sync(put("a", 0))
+    seen = await head_checkpoint(world)
+    await world.datasets.delete(viewer(), NOTES)
+    await world.sync(put("b", 0))
+    watcher = await watch(world, seen)
+    events = await watcher.count(3)
+    assert [type(event) for event in events] == [Ready, DatasetDeleted, Commit]
+    assert not events[0].resumed
+    assert events[1].dataset == seen.dataset
+    assert [record.key for record in events[2].records] == ["b"]
+    await watcher.feed.close()
+
+
+async def test_a_feed_of_an_id_ends_with_its_dataset(world: World) -> None:
+    synced = await world.sync(put("a", 0))
+    assert isinstance(synced, Synced)
+    ref = DatasetRef(id=synced.head.id)
+    watcher = Watcher(await world.subscriptions.dataset(viewer(), ref, None, skip_own=False, prefix=""))
+    await watcher.count(1)
+    await world.datasets.delete(viewer(), ref)
+    await watcher.until(lambda events: watcher.ended)
+    assert isinstance(watcher.events[-1], DatasetDeleted)
+    assert watcher.error is None
+    await watcher.feed.close()
+
+
+async def test_a_dataset_of_somebody_else_is_not_found(world: World) -> None:
+    synced = await world.sync(put("a", 0))
+    assert isinstance(synced, Synced)
+    with pytest.raises(DatasetNotFound):
+        await world.subscriptions.dataset(
+            viewer(identity="mallory"), DatasetRef(id=synced.head.id), None, skip_own=False, prefix=""
+        )
+
+
+async def test_a_checkpoint_of_another_epoch_is_told_to_resync_and_gets_everything(world: World) -> None:
+    await world.sync(put("a", 0))
+    seen = await head_checkpoint(world)
+    watcher = await watch(world, replace(seen, epoch=Epoch("0" * 16)))
+    events = await watcher.count(3)
+    assert [type(event) for event in events] == [Ready, Resync, Commit]
+    assert not events[0].resumed
+    assert events[1].reason is ResyncReason.EPOCH_CHANGED
+    assert events[2].previous == BEGINNING
+    await watcher.feed.close()
+
+
+async def test_a_checkpoint_from_the_future_is_told_to_resync(world: World) -> None:
+    await world.sync(put("a", 0))
+    seen = await head_checkpoint(world)
+    watcher = await watch(world, replace(seen, position=Position(Version(99))))
+    events = await watcher.count(3)
+    assert events[1].reason is ResyncReason.CHECKPOINT_FROM_FUTURE
+    await watcher.feed.close()
+
+
+async def test_a_feed_that_cannot_read_ends_with_a_retryable_error(world: World) -> None:
+    await world.sync(put("a", 0))
+    await world.store.close()
+    watcher = await watch(world, START)
+    await watcher.until(lambda events: watcher.ended)
+    assert isinstance(watcher.error, SynclineError)
+    assert watcher.error.retryable
+
+
+async def test_a_feed_can_be_iterated_over(world: World) -> None:
+    await world.sync(put("a", 0))
+    feed = await world.subscriptions.dataset(viewer(), NOTES, START, skip_own=False, prefix="")
+    events: list[Any] = []
+    async for event in feed:
+        events.append(event)
+        if len(events) == 2:
+            break
+    assert versions(events) == [1]
+
+
+async def test_an_identity_is_told_of_new_changed_and_deleted_datasets(world: World) -> None:
+    await world.sync(put("a", 0))
+    watcher = Watcher(await world.subscriptions.identity(viewer(), None, skip_own=False))
+    assert await watcher.count(1) == [Ready(checkpoint=START, resumed=False)]
+    await world.sync(put("a", 1))
+    await watcher.count(2)
+    other = DatasetRef(name=DatasetName("other"))
+    await world.sync(put("x", 1), ref=other)
+    await watcher.count(4)
+    await world.datasets.delete(viewer(), other)
+    events = await watcher.count(5)
+    assert [type(event) for event in events] == [Ready, Commit, DatasetCreated, Commit, DatasetDeleted]
+    await watcher.feed.close()
+
+
+async def test_an_identity_that_was_away_gets_what_it_missed_of_every_dataset(world: World) -> None:
+    other = DatasetRef(name=DatasetName("other"))
+    third = DatasetRef(name=DatasetName("third"))
+    await world.sync(put("a", 0))
+    await world.sync(put("x", 0), ref=other)
+    seen = {}
+    for ref in (NOTES, other):
+        head = await world.store.dataset(viewer(), ref)
+        assert head is not None
+        seen[head.id] = Checkpoint(await world.store.epoch(), head.id, Position(head.version))
+    await world.sync(put("a", 1))
+    await world.datasets.delete(viewer(), other)
+    await world.sync(put("n", 0), ref=third)
+    watcher = Watcher(await world.subscriptions.identity(viewer(), seen, skip_own=False))
+    events = await watcher.count(5)
+    assert [type(event) for event in events[:3]] == [Ready, DatasetDeleted, DatasetCreated]
+    assert sorted(record.key for commit in commits(events) for record in commit.records) == ["a", "n"]
+    await watcher.feed.close()
+
+
+async def test_a_policy_change_is_no_commit(world: World) -> None:
+    await world.sync(put("a", 0))
+    watcher = await watch(world)
+    await watcher.count(1)
+    await world.datasets.update(viewer(), NOTES, ConflictPolicy.MERGE)
+    await world.sync(put("a", 1))
+    assert versions(await watcher.count(2)) == [2]
+    await watcher.feed.close()
+
+
+async def test_junk_on_the_bus_is_ignored(world: World) -> None:
+    await world.sync(put("a", 0))
+    watcher = await watch(world)
+    [ready] = await watcher.count(1)
+    channel = world.channels._channels[ready.checkpoint.dataset]
+    channel.on_hint(Hint(dataset=DatasetId("0" * 32), epoch=Epoch("1" * 16), version=Version(10**9)))
+    await world.sync(put("a", 1))
+    events = await watcher.count(2)
+    assert versions(events) == [2]
+    assert events[1].records[0].key == RecordKey("a")
+    await watcher.feed.close()
