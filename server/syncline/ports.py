@@ -149,6 +149,10 @@ class Store(Protocol):
         """Where these datasets stand, in one trip; those never heard of are left out."""
         ...
 
+    async def owned(self, owners: Sequence[IdentityId]) -> Mapping[IdentityId, frozenset[DatasetId]]:
+        """The live datasets of each of these identities, in one trip."""
+        ...
+
     async def usage(self, owner: IdentityId) -> Usage: ...
 
     async def prune(self, retention: Retention, *, now: datetime, batch: int) -> Pruned:

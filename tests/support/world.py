@@ -22,6 +22,7 @@ from syncline.ports import Listener, Store, Synced, Topic, Watch
 from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
 from syncline.service.feeds import Feed
+from syncline.service.memberships import Memberships
 from syncline.service.subscriptions import Subscriptions
 from syncline.service.sync import Syncs
 from syncline.storage.sqlite import SqliteStore
@@ -88,12 +89,17 @@ class World:
         self.channels = Channels(store, self.bus)
         self.datasets = Datasets(store, self.bus, now, limits)
         self.syncs = Syncs(store, self.bus, now, self.datasets)
-        self.subscriptions = Subscriptions(store, self.bus, self.channels, self.datasets)
+        self.memberships = Memberships(store, self.bus)
+        self.subscriptions = Subscriptions(store, self.memberships, self.channels, self.datasets)
         self._mutations = 0
 
     @classmethod
     async def open(cls, folder: Path, limits: Limits | None = None) -> World:
         return cls(await SqliteStore.open(folder / "syncline.sqlite3"), limits or Limits())
+
+    async def sweep(self) -> None:
+        await self.channels.sweep()
+        await self.memberships.sweep()
 
     async def close(self) -> None:
         await self.channels.close()

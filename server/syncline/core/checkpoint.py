@@ -17,7 +17,8 @@ from syncline.errors import InvalidCheckpoint
 START: Final = "start"
 """The literal by which a device says that it has nothing."""
 
-_LAYOUT = struct.Struct(">B8s16sQI")
+_LAYOUT = struct.Struct(">B8s16s6sI6s")
+_VERSION_BYTES = 6
 _FORMAT = 1
 _MAX_CHARACTERS = 64
 
@@ -40,13 +41,14 @@ class Checkpoint:
     position: Position
 
     def __str__(self) -> str:
-        """The opaque text: base64url of format, epoch, dataset, position and a check sum; 55 characters."""
+        """The opaque text: base64url of format, epoch, dataset, position and a check sum; 60 characters."""
         body = _LAYOUT.pack(
             _FORMAT,
             bytes.fromhex(self.epoch),
             bytes.fromhex(self.dataset),
-            self.position.version,
+            self.position.version.to_bytes(_VERSION_BYTES),
             self.position.offset,
+            self.position.begun.to_bytes(_VERSION_BYTES),
         )
         return base64.urlsafe_b64encode(body + struct.pack(">I", zlib.crc32(body))).rstrip(b"=").decode()
 
@@ -69,14 +71,16 @@ def parse_since(text: str) -> Since:
     body, check = data[:-4], data[-4:]
     if struct.pack(">I", zlib.crc32(body)) != check:
         raise InvalidCheckpoint("the check sum does not match")
-    format_, epoch, dataset, version, offset = _LAYOUT.unpack(body)
+    format_, epoch, dataset, version, offset, begun = _LAYOUT.unpack(body)
     if format_ != _FORMAT:
         raise InvalidCheckpoint(f"format {format_} is not known")
     checkpoint = Checkpoint(
-        epoch=Epoch(epoch.hex()), dataset=DatasetId(dataset.hex()), position=Position(Version(version), offset)
+        epoch=Epoch(epoch.hex()),
+        dataset=DatasetId(dataset.hex()),
+        position=Position(Version(int.from_bytes(version)), offset, Version(int.from_bytes(begun))),
     )
     if str(checkpoint) != text:
-        # The last character has two bits to spare, and Python's decoder takes the other alphabet and padding too.
+        # Python's decoder takes base64's other alphabet too.
         raise InvalidCheckpoint("not spelled as it was issued")
     return checkpoint
 
@@ -92,9 +96,9 @@ def resync_reason(since: Since | None, head: DatasetHead | None, epoch: Epoch) -
         return ResyncReason.EPOCH_CHANGED
     if head is None or since.dataset != head.id:
         return ResyncReason.DATASET_RECREATED
-    if since.position > Position(head.version):
+    if since.position > Position(head.version) or since.position.begun > head.version:
         return ResyncReason.CHECKPOINT_FROM_FUTURE
-    if since.position != BEGINNING and since.position.version < head.pruned_through:
+    if since.position != BEGINNING and max(since.position.version, since.position.begun) < head.pruned_through:
         return ResyncReason.CHECKPOINT_TOO_OLD
     return None
 

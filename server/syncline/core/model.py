@@ -56,6 +56,11 @@ class Position:
 
     version: Version
     offset: int = 0
+    begun: Version = field(default=Version(0), compare=False)
+    """Of a device that began with nothing and has not read all yet: the dataset's version when it began.
+
+    What was removed up to then it never held, so it needs no tombstones from before.
+    """
 
     def covers(self, record: Record) -> bool:
         """Whether who stands here has seen the record as it is now."""

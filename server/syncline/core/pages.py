@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from syncline.core.checkpoint import ResyncReason
 from syncline.core.ids import Epoch, Version
-from syncline.core.model import Author, DatasetHead, Position, Record
+from syncline.core.model import BEGINNING, Author, DatasetHead, Position, Record
 
 MAX_PAGE_RECORDS = 500
 MAX_FEED_PAGE_BYTES = 262_144
@@ -53,6 +53,7 @@ def page_of(scanned: Iterable[Record], request: PageRequest, *, start: Position,
     ``scanned`` yields the records that ``start`` does not cover, in log order; it is read no further than needed. A
     page is full unless it is the last one, and its position never runs ahead of what was scanned.
     """
+    begun = head_version if start == BEGINNING else start.begun
     records: list[Record] = []
     size = 0
     for record in scanned:
@@ -62,7 +63,7 @@ def page_of(scanned: Iterable[Record], request: PageRequest, *, start: Position,
         if request.max_bytes is not None and records:
             full = full or size + _page_bytes(record) > request.max_bytes
         if full:
-            return Page(records=tuple(records), position=max(start, before(record)), has_more=True)
+            return Page(records=tuple(records), position=replace(before(record), begun=begun), has_more=True)
         records.append(record)
         size += _page_bytes(record)
     return Page(records=tuple(records), position=Position(head_version), has_more=False)

@@ -7,9 +7,10 @@ from syncline.core.commit import Resync, resync_needed
 from syncline.core.events import DatasetDeleted, Ready
 from syncline.core.model import BEGINNING, DatasetHead, DatasetRef, Position, Viewer
 from syncline.core.pages import RecordFilter
-from syncline.ports import Bus, Store
+from syncline.ports import Store
 from syncline.service.channels import Channels
 from syncline.service.feeds import Cursor, Feed
+from syncline.service.memberships import Memberships
 from syncline.service.sinks import SinkClosed
 
 
@@ -20,14 +21,14 @@ class DatasetFeed(Feed):
         self,
         viewer: Viewer,
         store: Store,
-        bus: Bus,
+        memberships: Memberships,
         channels: Channels,
         *,
         ref: DatasetRef,
         since: Since | None,
         record_filter: RecordFilter,
     ) -> None:
-        super().__init__(viewer, store, bus, channels, record_filter=record_filter)
+        super().__init__(viewer, store, memberships, channels, record_filter=record_filter)
         self._ref = ref
         self._since = since
 

@@ -19,15 +19,15 @@ from syncline.core import feed
 from syncline.core.checkpoint import Checkpoint
 from syncline.core.commit import Resync
 from syncline.core.events import DatasetDeleted, FeedEvent
-from syncline.core.feed import Follow, Hint
+from syncline.core.feed import Follow
 from syncline.core.ids import DatasetId, Epoch
 from syncline.core.model import BEGINNING, Commit, DatasetHead, DatasetRef, Position, Viewer
 from syncline.core.pages import MAX_FEED_PAGE_BYTES, PageRequest, RecordFilter, author_of
 from syncline.errors import InternalError, SynclineError
-from syncline.ports import Bus, Store, Watch
+from syncline.ports import Store
 from syncline.service.channels import Channel, Channels
+from syncline.service.memberships import Membership, Memberships
 from syncline.service.sinks import Mailbox, Sink, SinkClosed
-from syncline.topics import identity_topic
 
 _log = structlog.get_logger(__name__)
 
@@ -76,16 +76,16 @@ class Feed(ABC):
     """
 
     def __init__(
-        self, viewer: Viewer, store: Store, bus: Bus, channels: Channels, *, record_filter: RecordFilter
+        self, viewer: Viewer, store: Store, memberships: Memberships, channels: Channels, *, record_filter: RecordFilter
     ) -> None:
         self.viewer = viewer
         self.record_filter = record_filter
         self.group: Hashable = None
         self._store = store
-        self._bus = bus
+        self._memberships = memberships
         self._channels = channels
         self._cursors: dict[DatasetId, Cursor] = {}
-        self._membership: Watch | None = None
+        self._membership: Membership | None = None
         self._membership_changed = False
         self._opened = False
         self._task: asyncio.Task[None] | None = None
@@ -179,12 +179,12 @@ class Feed(ABC):
         if self._sink is not None and not self._closed:
             self._sink.end(error)
 
-    def _on_membership(self, _hint: Hint) -> None:
+    def _on_membership(self) -> None:
         self._membership_changed = True
         self.wake()
 
     async def _watch_membership(self) -> None:
-        self._membership = await self._bus.watch(identity_topic(self.viewer.identity), self._on_membership)
+        self._membership = await self._memberships.watch(self.viewer.identity, self._on_membership)
 
     @abstractmethod
     async def _open(self) -> None:

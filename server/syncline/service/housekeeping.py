@@ -10,6 +10,7 @@ import structlog
 from syncline.errors import SynclineError
 from syncline.ports import Clock, Retention, Store
 from syncline.service.channels import Channels
+from syncline.service.memberships import Memberships
 
 _log = structlog.get_logger(__name__)
 
@@ -22,10 +23,18 @@ class Housekeeping:
     """Runs until it is cancelled. A failure is logged, and tried again at the next turn."""
 
     def __init__(
-        self, store: Store, channels: Channels, clock: Clock, retention: Retention, *, sweep_every: timedelta
+        self,
+        store: Store,
+        channels: Channels,
+        memberships: Memberships,
+        clock: Clock,
+        retention: Retention,
+        *,
+        sweep_every: timedelta,
     ) -> None:
         self._store = store
         self._channels = channels
+        self._memberships = memberships
         self._clock = clock
         self._retention = retention
         self._sweep_every = sweep_every
@@ -39,9 +48,14 @@ class Housekeeping:
         while True:
             await asyncio.sleep(self._sweep_every.total_seconds())
             try:
-                await self._channels.sweep()
+                await self.sweep()
             except SynclineError as error:
                 _log.warning("sweep_failed", code=error.code)
+
+    async def sweep(self) -> None:
+        """Find out what hints should have told: commits, and datasets that came or went."""
+        await self._channels.sweep()
+        await self._memberships.sweep()
 
     async def _prune(self) -> None:
         while True:

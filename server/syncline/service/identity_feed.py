@@ -10,9 +10,10 @@ from syncline.core.events import DatasetCreated, DatasetDeleted, Ready
 from syncline.core.ids import DatasetId, Epoch
 from syncline.core.model import BEGINNING, DatasetHead, Position, Viewer
 from syncline.core.pages import RecordFilter
-from syncline.ports import Bus, Store
+from syncline.ports import Store
 from syncline.service.channels import Channels
 from syncline.service.feeds import Cursor, Feed
+from syncline.service.memberships import Memberships
 
 _MAX_DATASETS = 10_000
 
@@ -24,13 +25,13 @@ class IdentityFeed(Feed):
         self,
         viewer: Viewer,
         store: Store,
-        bus: Bus,
+        memberships: Memberships,
         channels: Channels,
         *,
         since: Mapping[DatasetId, Since] | None,
         record_filter: RecordFilter,
     ) -> None:
-        super().__init__(viewer, store, bus, channels, record_filter=record_filter)
+        super().__init__(viewer, store, memberships, channels, record_filter=record_filter)
         self._since = since
 
     async def _heads(self) -> Sequence[DatasetHead]:

@@ -8,19 +8,20 @@ from syncline.core.checkpoint import Since
 from syncline.core.ids import DatasetId
 from syncline.core.model import DatasetRef, Viewer
 from syncline.core.pages import RecordFilter
-from syncline.ports import Bus, Store
+from syncline.ports import Store
 from syncline.service.channels import Channels
 from syncline.service.dataset_feed import DatasetFeed
 from syncline.service.datasets import Datasets
 from syncline.service.identity_feed import IdentityFeed
+from syncline.service.memberships import Memberships
 
 
 class Subscriptions:
     """Opens feeds for viewers that may see what they ask for."""
 
-    def __init__(self, store: Store, bus: Bus, channels: Channels, datasets: Datasets) -> None:
+    def __init__(self, store: Store, memberships: Memberships, channels: Channels, datasets: Datasets) -> None:
         self._store = store
-        self._bus = bus
+        self._memberships = memberships
         self._channels = channels
         self._datasets = datasets
 
@@ -33,7 +34,7 @@ class Subscriptions:
         return DatasetFeed(
             viewer,
             self._store,
-            self._bus,
+            self._memberships,
             self._channels,
             ref=ref,
             since=since,
@@ -47,7 +48,7 @@ class Subscriptions:
         return IdentityFeed(
             viewer,
             self._store,
-            self._bus,
+            self._memberships,
             self._channels,
             since=since,
             record_filter=_filter(viewer, skip_own=skip_own, prefix=""),

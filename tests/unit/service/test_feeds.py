@@ -57,6 +57,20 @@ async def test_a_dataset_that_does_not_exist_is_ready_and_what_is_created_later_
     await watcher.feed.close()
 
 
+async def test_a_dataset_whose_creation_was_rung_by_nobody_is_found_by_the_sweep(world: World) -> None:
+    watcher = await watch(world)
+    await watcher.count(1)
+    everything = Watcher(await world.subscriptions.identity(viewer("laptop"), None, skip_own=False))
+    await everything.count(1)
+    world.bus.fate = lambda hint: []
+    await world.sync(put("a", 1))
+    await world.sweep()
+    assert versions(await watcher.count(2)) == [1]
+    assert [type(event) for event in await everything.count(3)] == [Ready, DatasetCreated, Commit]
+    await watcher.feed.close()
+    await everything.feed.close()
+
+
 async def test_without_since_a_feed_begins_now(world: World) -> None:
     await world.sync(put("a", 1))
     watcher = await watch(world)
@@ -164,7 +178,7 @@ async def test_bad_hints_do_no_harm(world: World, symptom: str, fate: Any) -> No
     world.bus.fate = fate
     for number in range(6):
         await world.sync(put("a", number + 1))
-    await world.channels.sweep()
+    await world.sweep()
     events = await watcher.until(lambda events: versions(events)[-1:] == [7])
     assert_gapless(events, Position(Version(1)))
     await watcher.feed.close()
