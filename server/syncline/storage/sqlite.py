@@ -1,0 +1,131 @@
+"""The store on one SQLite file: the default, and the reference for all others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from syncline.core.checkpoint import Since
+from syncline.core.commit import Resync, SyncRequest
+from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey
+from syncline.core.limits import Limits
+from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Record, Viewer
+from syncline.core.pages import LogRead, PageRequest
+from syncline.ports import HeadMark, Pruned, Retention, Synced, Usage
+from syncline.storage import sqlite_datasets, sqlite_log, sqlite_pruning, sqlite_sync
+from syncline.storage.sqlite_database import Database, open_database, renew_epoch
+from syncline.storage.sqlite_readers import Readers
+from syncline.storage.sqlite_writer import Writer
+
+__all__ = ["SqliteStore", "renew_epoch"]
+
+
+class SqliteStore:
+    """Keeps datasets in one file, which this process alone may have open; see ``ports.Store``.
+
+    No method blocks the event loop. Cancelling a caller never cancels a write that was accepted.
+    """
+
+    @classmethod
+    async def open(cls, path: str | Path, vfs: str | None = None) -> Self:
+        """The store in the file ``path``, made if there is none; its folder must exist.
+
+        ``vfs`` names the part of SQLite that touches the disk; tests watch it at work.
+        Raises StartRefused if the file is in use or not ours, StoreTooNew if a newer Syncline wrote it.
+        """
+        return cls(await asyncio.to_thread(open_database, Path(path), vfs))
+
+    def __init__(self, database: Database) -> None:
+        """To be made on the event loop that will use it. From now on ``database`` is the store's, to close as well."""
+        self._database = database
+        self._epoch = database.epoch
+        self._writer = Writer(database.writes)
+        self._readers = Readers(database.readers)
+
+    async def close(self) -> None:
+        self._readers.stop_accepting()
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._writer.close()
+        self._readers.close()
+        self._database.close()
+
+    async def epoch(self) -> Epoch:
+        # It cannot change while this process holds the file's lock.
+        return self._epoch
+
+    # --- writes -------------------------------------------------------------------------------------------------------
+
+    async def sync(self, request: SyncRequest, page: PageRequest) -> Synced | Resync:
+        return await self._writer.run(lambda writes: sqlite_sync.sync(writes, self._epoch, request, page))
+
+    async def create_dataset(
+        self,
+        viewer: Viewer,
+        name: DatasetName,
+        policy: ConflictPolicy,
+        *,
+        new_id: DatasetId,
+        limits: Limits,
+        now: datetime,
+    ) -> DatasetHead:
+        return await self._writer.run(
+            lambda writes: sqlite_datasets.create_dataset(
+                writes, viewer, name, policy, new_id=new_id, limits=limits, now=now
+            )
+        )
+
+    async def update_dataset(
+        self, viewer: Viewer, ref: DatasetRef, policy: ConflictPolicy, *, now: datetime
+    ) -> DatasetHead:
+        return await self._writer.run(
+            lambda writes: sqlite_datasets.update_dataset(writes, viewer, ref, policy, now=now)
+        )
+
+    async def delete_dataset(self, viewer: Viewer, ref: DatasetRef, *, now: datetime) -> DatasetHead:
+        return await self._writer.run(lambda writes: sqlite_datasets.delete_dataset(writes, viewer, ref, now=now))
+
+    async def prune(self, retention: Retention, *, now: datetime, batch: int) -> Pruned:
+        return await self._writer.run(lambda writes: sqlite_pruning.prune(writes, retention, now=now, batch=batch))
+
+    # --- reads --------------------------------------------------------------------------------------------------------
+
+    async def dataset(self, viewer: Viewer, ref: DatasetRef) -> DatasetHead | None:
+        stored = await self._readers.run(lambda lookups: lookups.head(viewer, ref))
+        return None if stored is None else stored.head
+
+    async def datasets(
+        self, owner: IdentityId, *, first: int, after: DatasetName | None = None
+    ) -> Sequence[DatasetHead]:
+        return await self._readers.run(lambda lookups: lookups.live_heads(owner, first=first, after=after))
+
+    async def deleted_datasets(self, owner: IdentityId, ids: Sequence[DatasetId]) -> Sequence[DatasetHead]:
+        return await self._readers.run(lambda lookups: lookups.deleted_heads(owner, ids))
+
+    async def record(self, dataset: DatasetId, key: RecordKey) -> Record | None:
+        return await self._readers.run(lambda lookups: lookups.record(dataset, key))
+
+    async def records(
+        self, dataset: DatasetId, *, first: int, after: RecordKey | None = None, prefix: str = ""
+    ) -> Sequence[Record]:
+        return await self._readers.run(
+            lambda lookups: lookups.live_records(dataset, first=first, after=after, prefix=prefix)
+        )
+
+    async def read_log(self, viewer: Viewer, ref: DatasetRef, since: Since | None, page: PageRequest) -> LogRead:
+        return await self._readers.run(
+            lambda lookups: sqlite_log.read_log(lookups, self._epoch, viewer, ref, since, page)
+        )
+
+    async def heads(self, datasets: Sequence[DatasetId]) -> Mapping[DatasetId, HeadMark]:
+        return await self._readers.run(lambda lookups: lookups.head_marks(datasets))
+
+    async def owned(self, owners: Sequence[IdentityId]) -> Mapping[IdentityId, frozenset[DatasetId]]:
+        return await self._readers.run(lambda lookups: lookups.owned(owners))
+
+    async def usage(self, owner: IdentityId) -> Usage:
+        return await self._readers.run(lambda lookups: lookups.usage(owner))

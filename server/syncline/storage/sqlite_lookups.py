@@ -1,0 +1,139 @@
+"""What a transaction can look up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import closing
+
+import apsw
+
+from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, MutationId, RecordKey, Version
+from syncline.core.model import Author, DatasetHead, DatasetRef, Position, Record, Viewer
+from syncline.core.pages import Page, PageRequest, page_of
+from syncline.core.receipts import Receipt
+from syncline.ports import HeadMark, Usage
+from syncline.storage.key_ranges import key_range
+from syncline.storage.sqlite_rows import Bindings, Row, StoredHead, head_of, receipt_key, receipt_of, record_of
+
+_BEHIND_ALL_TEXTS = b""
+"""An upper bound for any text: SQLite orders every blob behind every text."""
+
+
+class Lookups:
+    """Reads of one connection, each as of the transaction it is made in. Not for two threads at once."""
+
+    def __init__(self, connection: apsw.Connection, sql: Mapping[str, str]) -> None:
+        self.connection = connection
+        self._sql = sql
+
+    def epoch(self) -> Epoch:
+        return Epoch(self._one("epoch", {})[0])
+
+    # --- datasets -----------------------------------------------------------------------------------------------------
+
+    def head(self, viewer: Viewer, ref: DatasetRef) -> StoredHead | None:
+        """By name a live one, by id also a deleted one; None if the viewer has none."""
+        row = (
+            self._first("head_by_name", {"owner": viewer.identity, "name": ref.name})
+            if ref.id is None
+            else self._first("head_by_id", {"owner": viewer.identity, "id": bytes.fromhex(ref.id)})
+        )
+        return None if row is None else head_of(row)
+
+    def live_heads(self, owner: IdentityId, *, first: int, after: DatasetName | None) -> list[DatasetHead]:
+        rows = self._all("live_heads", {"owner": owner, "first": max(first, 0), "after": after or ""})
+        return [head_of(row).head for row in rows]
+
+    def deleted_heads(self, owner: IdentityId, ids: Sequence[DatasetId]) -> list[DatasetHead]:
+        return [head_of(row).head for row in self._all("deleted_heads", {"owner": owner, "ids": _json(ids)})]
+
+    def head_marks(self, ids: Sequence[DatasetId]) -> dict[DatasetId, HeadMark]:
+        return {
+            DatasetId(id_.hex()): HeadMark(version=Version(version), deleted=bool(deleted))
+            for id_, version, deleted in self._all("head_marks", {"ids": _json(ids)})
+        }
+
+    def owned(self, owners: Sequence[IdentityId]) -> dict[IdentityId, frozenset[DatasetId]]:
+        owned: dict[IdentityId, set[DatasetId]] = {owner: set() for owner in owners}
+        for owner, id_ in self._all("owned", {"owners": _json(owners)}):
+            owned[IdentityId(owner)].add(DatasetId(id_.hex()))
+        return {owner: frozenset(ids) for owner, ids in owned.items()}
+
+    def usage(self, owner: IdentityId) -> Usage:
+        datasets, size_bytes = self._one("usage", {"owner": owner})
+        return Usage(datasets=datasets, size_bytes=size_bytes)
+
+    # --- records ------------------------------------------------------------------------------------------------------
+
+    def record(self, dataset: DatasetId, key: RecordKey) -> Record | None:
+        row = self._first("record", {"id": bytes.fromhex(dataset), "key": key})
+        return None if row is None else record_of(row)
+
+    def records_of_keys(self, number: int, keys: Collection[RecordKey]) -> dict[RecordKey, Record]:
+        """Those there are, tombstones included."""
+        if not keys:
+            return {}
+        records = map(record_of, self._all("records_of_keys", {"number": number, "keys": _json(list(keys))}))
+        return {record.key: record for record in records}
+
+    def live_records(self, dataset: DatasetId, *, first: int, after: RecordKey | None, prefix: str) -> list[Record]:
+        from_, until = key_range(prefix=prefix, after=after)
+        rows = self._all(
+            "live_records",
+            {
+                "id": bytes.fromhex(dataset),
+                "first": max(first, 0),
+                "from": from_,
+                "until": _BEHIND_ALL_TEXTS if until is None else until,
+            },
+        )
+        return [record_of(row) for row in rows]
+
+    def page(self, stored: StoredHead, request: PageRequest, *, start: Position) -> Page:
+        """The page of the dataset's log that begins at ``start``; reads no further than it needs."""
+        with closing(self._log(stored.number, start, request.filter.prefix)) as scanned:
+            return page_of(scanned, request, start=start, head_version=stored.head.version)
+
+    def _log(self, number: int, start: Position, prefix: str) -> Generator[Record]:
+        from_, until = key_range(prefix=prefix)
+        cursor = self.connection.cursor()
+        try:
+            for row in cursor.execute(
+                self._sql["log"],
+                {
+                    "number": number,
+                    "version": start.version + 1,
+                    "ordinal": start.offset,
+                    "from": from_,
+                    "until": _BEHIND_ALL_TEXTS if until is None else until,
+                },
+            ):
+                yield record_of(row)
+        finally:
+            # An unfinished statement would keep the transaction's snapshot alive.
+            cursor.close()
+
+    # --- receipts -----------------------------------------------------------------------------------------------------
+
+    def receipt(self, author: Author, mutation_id: MutationId) -> Receipt | None:
+        row = self._first("receipt", receipt_key(author, mutation_id))
+        return None if row is None else receipt_of(row, author=author, mutation_id=mutation_id)
+
+    # --- rows ---------------------------------------------------------------------------------------------------------
+
+    def _all(self, query: str, bindings: Bindings) -> list[Row]:
+        return self.connection.execute(self._sql[query], bindings).fetchall()
+
+    def _first(self, query: str, bindings: Bindings) -> Row | None:
+        rows = self._all(query, bindings)
+        return rows[0] if rows else None
+
+    def _one(self, query: str, bindings: Bindings) -> Row:
+        (row,) = self._all(query, bindings)
+        return row
+
+
+def _json(texts: Sequence[str]) -> str:
+    # Of ASCII only: a key that cannot be one, with a lone surrogate say, is looked for too, and not found.
+    return json.dumps(texts)

@@ -1,0 +1,86 @@
+"""What a write transaction can look up and write."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from syncline.core.ids import Version
+from syncline.core.model import DatasetHead, Record
+from syncline.core.receipts import Receipt
+from syncline.storage.sqlite_lookups import Lookups
+from syncline.storage.sqlite_rows import (
+    Bindings,
+    StoredHead,
+    head_bindings,
+    micros,
+    receipt_bindings,
+    record_bindings,
+)
+
+Pruning = list[tuple[int, Version]]
+"""Tombstones that are gone: the number of each one's dataset, and its version."""
+
+
+class Writes(Lookups):
+    """Reads and writes of the writer's connection."""
+
+    # --- datasets -----------------------------------------------------------------------------------------------------
+
+    def insert_head(self, head: DatasetHead, *, tombstones: int = 0) -> StoredHead:
+        row = self._one("insert_head", {**head_bindings(head), "tombstones": tombstones})
+        return StoredHead(row[0], head)
+
+    def update_head(self, stored: StoredHead, *, more_tombstones: int = 0) -> None:
+        """Write what may change of a live dataset's head."""
+        self._run(
+            "update_head",
+            {**head_bindings(stored.head), "number": stored.number, "more_tombstones": more_tombstones},
+        )
+
+    def delete_dataset(self, stored: StoredHead) -> None:
+        """Keep the head, which says when it was deleted, and drop the records."""
+        self._run("delete_head", {**head_bindings(stored.head), "number": stored.number})
+        self._run("delete_records", {"number": stored.number})
+
+    # --- records and receipts -----------------------------------------------------------------------------------------
+
+    def write_records(self, number: int, records: tuple[Record, ...]) -> None:
+        self.connection.executemany(self._sql["write_record"], [record_bindings(number, record) for record in records])
+
+    def insert_receipt(self, receipt: Receipt) -> None:
+        self._run("insert_receipt", receipt_bindings(receipt))
+
+    # --- pruning ------------------------------------------------------------------------------------------------------
+
+    def prune_old_tombstones(self, *, before: datetime, batch: int) -> Pruning:
+        """Tombstones written before ``before``, the oldest first."""
+        return self._pruning("prune_old_tombstones", {"before": micros(before), "batch": batch})
+
+    def datasets_over_tombstones(self, maximum: int, *, batch: int) -> list[tuple[int, int]]:
+        """``(number, tombstones)`` of datasets that keep more than ``maximum``."""
+        rows = self._all("datasets_over_tombstones", {"maximum": maximum, "batch": batch})
+        return [(number, tombstones) for number, tombstones in rows]
+
+    def prune_surplus_tombstones(self, number: int, *, batch: int) -> Pruning:
+        """``batch`` tombstones of the dataset, those of the oldest versions."""
+        return self._pruning("prune_surplus_tombstones", {"number": number, "batch": batch})
+
+    def raise_pruned_through(self, number: int, version: Version, *, pruned: int) -> None:
+        """Remember that ``pruned`` tombstones up to ``version`` are gone."""
+        self._run("raise_pruned_through", {"number": number, "version": version, "pruned": pruned})
+
+    def prune_receipts(self, *, before: datetime, batch: int) -> int:
+        self._run("prune_receipts", {"before": micros(before), "batch": batch})
+        return self.connection.changes()
+
+    def prune_deleted_datasets(self, *, before: datetime, batch: int) -> int:
+        self._run("prune_deleted_datasets", {"before": micros(before), "batch": batch})
+        return self.connection.changes()
+
+    # --- rows ---------------------------------------------------------------------------------------------------------
+
+    def _run(self, query: str, bindings: Bindings) -> None:
+        self.connection.execute(self._sql[query], bindings)
+
+    def _pruning(self, query: str, bindings: Bindings) -> Pruning:
+        return [(number, Version(version)) for number, version in self._all(query, bindings)]
