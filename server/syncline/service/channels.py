@@ -205,6 +205,10 @@ class Channel:
                 follower.left_at(position)
 
 
+def _failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
+
+
 class Channels:
     """The channels of this node. Each exists as long as somebody follows it."""
 
@@ -227,6 +231,9 @@ class Channels:
                 # Others may wait for the same opening: one of them being cancelled must not end it for all.
                 await asyncio.shield(opening)
         except BaseException:
+            if opening is not None and _failed(opening) and self._channels.get(head.id) is channel:
+                # Whoever comes next begins anew.
+                del self._channels[head.id]
             await self.release(channel)
             raise
         finally:

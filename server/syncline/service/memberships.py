@@ -47,7 +47,11 @@ class Memberships:
         """Every change from now on calls ``on_change``: at once by the bus, or at the next sweep."""
         membership = Membership(self, identity, on_change)
         self._watching.setdefault(identity, {})[membership] = None
-        await membership.open(self._bus)
+        try:
+            await membership.open(self._bus)
+        except BaseException:
+            membership.close()
+            raise
         return membership
 
     def forget(self, membership: Membership) -> None:
