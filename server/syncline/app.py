@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import uvicorn
 import uvloop
 from starlette.applications import Starlette
 
@@ -38,13 +37,12 @@ from syncline.web.connection import Backend
 from syncline.web.limits import WebLimits
 from syncline.web.mutations import Mutations
 from syncline.web.routes import web_app
-from syncline.web.server_protocol import WebSocketProtocol
+from syncline.web.server import BACKLOG, make_server
 
 _log = logs.get_logger(__name__)
 
 _DEV_IDENTITY = IdentityId("dev")
 _DEV_DEVICE = DeviceId("terminal")
-_BACKLOG = 2_048
 _SWITCH_INTERVAL_SECONDS = 0.0001
 
 
@@ -153,7 +151,7 @@ def run(settings: Settings) -> int:
 async def _serve(settings: Settings) -> int:
     async with build(settings) as app:
         listening = _listen(settings.host, settings.port)
-        server = uvicorn.Server(_server_config(app, settings))
+        server = make_server(app.asgi, settings)
         housekeeping = asyncio.create_task(app.housekeeping.run(), name="housekeeping")
 
         def stop_if_it_failed(task: asyncio.Task[None]) -> None:
@@ -175,27 +173,9 @@ async def _serve(settings: Settings) -> int:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise StartRefused(f"cannot listen on {host} port {port}: {error.strerror}") from error
-
-
-def _server_config(app: App, settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
-        app.asgi,
-        ws=WebSocketProtocol,
-        ws_max_size=settings.max_message_bytes,
-        # The GraphQL protocol's own pings do the work; uvicorn's would close with 1011, as if the server had failed.
-        ws_ping_interval=None,
-        ws_per_message_deflate=False,
-        loop="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        backlog=_BACKLOG,
-        timeout_graceful_shutdown=int(settings.drain_timeout_seconds),
-    )
 
 
 def _announce(app: App, settings: Settings, listening: socket.socket) -> None:

@@ -35,6 +35,13 @@ class Unauthenticated(SynclineError):
         super().__init__(f"not authenticated: {reason}", reason=reason)
 
 
+class CredentialExpired(Unauthenticated):
+    """The credential was good once; a fresh one will do."""
+
+    def __init__(self) -> None:
+        super().__init__("the token has expired")
+
+
 # --- what was sent --------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ import jwt
 
 from syncline.core.ids import device_id, identity_id
 from syncline.core.model import Viewer
-from syncline.errors import InvalidInput, Unauthenticated
+from syncline.errors import CredentialExpired, InvalidInput, Unauthenticated
 from syncline.ports import Clock, Credential
 
 ALGORITHM: Final = "HS256"
@@ -53,7 +53,7 @@ class TokenAuthenticator:
         verified = self._verified(token)
         now = self._clock()
         if now >= verified.credential.expires_at:
-            raise Unauthenticated("the token has expired")
+            raise CredentialExpired
         if verified.not_before is not None and now < verified.not_before - _CLOCK_SKEW:
             raise Unauthenticated("the token is not valid yet")
         return verified.credential

@@ -1,0 +1,272 @@
+"""One WebSocket that speaks graphql-transport-ws."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from syncline.api.context import Context, Services
+from syncline.api.engine import Engine, OperationKind, Subscription
+from syncline.api.errors import error_body
+from syncline.errors import CredentialExpired, LimitExceeded, SynclineError, Unauthenticated
+from syncline.logs import get_logger
+from syncline.ports import Authenticator, Clock, Credential
+from syncline.service.sinks import SinkClosed
+from syncline.web.authentication import credential_of_init
+from syncline.web.close_codes import CloseCode
+from syncline.web.heartbeat import Beat, Heartbeat
+from syncline.web.limits import WebLimits
+from syncline.web.mutations import Mutations
+from syncline.web.operations import ActiveOperation
+from syncline.web.outlets import Outlet, Receive, Scope, Send
+from syncline.web.protocol import (
+    CONNECTION_ACK,
+    PING,
+    Complete,
+    ConnectionInit,
+    Ping,
+    Pong,
+    ProtocolViolation,
+    Subscribe,
+    close_reason,
+    decode,
+    pong,
+)
+from syncline.web.request_ids import request_id
+from syncline.web.sender import Sender
+
+_log = get_logger(__name__)
+
+_FLUSH_SECONDS = 5.0
+"""How long a closing that is no fault of the device waits for what is still to be sent."""
+_AUTHENTICATION_SECONDS = 10.0
+
+_CLOSES = {
+    Beat.INIT_TIMEOUT: CloseCode.INIT_TIMEOUT,
+    Beat.EXPIRED: CloseCode.FORBIDDEN,
+    Beat.SILENT: CloseCode.TERMINATED,
+    Beat.STALLED: CloseCode.TRY_AGAIN_LATER,
+}
+_PATIENT = {CloseCode.SERVICE_RESTART, CloseCode.FORBIDDEN}
+"""Codes before which the device still gets what is queued for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """What connections need of the server."""
+
+    engine: Engine
+    services: Services
+    authenticator: Authenticator
+    mutations: Mutations
+    limits: WebLimits
+    clock: Clock
+
+
+class Connection:
+    """One accepted socket, from its first message to its close.
+
+    Messages are handled one after the other by ``run``, which reads no further while the device takes nothing. At rest
+    a connection is that one task and one timer, however many subscriptions it has.
+    """
+
+    def __init__(self, backend: Backend, scope: Scope, receive: Receive, send: Send, outlet: Outlet) -> None:
+        self._backend = backend
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._outlet = outlet
+        self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
+        self._sender = Sender(outlet, limit=backend.limits.send_buffer_bytes, now=now)
+        self._heartbeat = Heartbeat(limits=backend.limits, opened_at=now, heard_at=now)
+        self._timer = self._loop.call_at(self._heartbeat.next_look(now), self._look)
+        self._credential: Credential | None = None
+        self._operations: dict[str, ActiveOperation] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._reading = True
+        self._draining = False
+        self._closing: CloseCode | None = None
+
+    async def run(self) -> None:
+        """Serve the socket until it is closed, and leave nothing behind."""
+        try:
+            while True:
+                event = await self._receive()
+                if event["type"] == "websocket.disconnect":
+                    return
+                if self._closing is None and not self._draining:
+                    await self._handle(event.get("text"))
+        finally:
+            self._timer.cancel()
+            self._closing = self._closing or CloseCode.NORMAL
+            for operation in list(self._operations.values()):
+                operation.stop()
+            await self._sender.close()
+            await self._finish_tasks()
+
+    def drain(self) -> None:
+        """Take no more messages, finish what must be finished, and close within the drain's spread."""
+        if not self._draining:
+            self._draining = True
+            self._own(self._drain(), "drain")
+
+    # --- messages ----------------------------------------------------------------------------------------------------
+
+    async def _handle(self, text: str | None) -> None:
+        self._heartbeat.heard(self._loop.time())
+        try:
+            if text is None:
+                raise ProtocolViolation(CloseCode.BAD_REQUEST, "a message is a text frame of valid UTF-8")
+            await self._dispatch(text)
+            await self._wait_for_room()
+        except ProtocolViolation as violation:
+            self.close(violation.code, violation.reason)
+        except SynclineError as error:
+            self.fail(error)
+        except Exception:
+            name = request_id()
+            _log.exception("connection_failed", request_id=name)
+            self.close(CloseCode.TRY_AGAIN_LATER, f"internal error {name}")
+
+    async def _dispatch(self, text: str) -> None:
+        match decode(text):
+            case ConnectionInit() as init:
+                await self._initialise(init)
+            case Subscribe() as subscribe:
+                self._subscribe(subscribe)
+            case Complete() as complete:
+                operation = self._operations.get(complete.id)
+                if operation is not None:
+                    operation.stop()
+            case Ping() as ping:
+                self._sender.put(pong(ping.payload))
+            case Pong():
+                pass
+
+    async def _initialise(self, init: ConnectionInit) -> None:
+        if self._heartbeat.initialised:
+            raise ProtocolViolation(CloseCode.TOO_MANY_INITS, CloseCode.TOO_MANY_INITS.meaning)
+        self._heartbeat.initialised = True
+        try:
+            async with asyncio.timeout(_AUTHENTICATION_SECONDS):
+                credential = await credential_of_init(self._backend.authenticator, init.payload, self._scope["headers"])
+        except Unauthenticated as error:
+            code = CloseCode.FORBIDDEN if isinstance(error, CredentialExpired) else CloseCode.UNAUTHORIZED
+            raise ProtocolViolation(code, error.message) from None
+        except TimeoutError:
+            raise ProtocolViolation(CloseCode.TRY_AGAIN_LATER, "the credential could not be verified in time") from None
+        now = self._loop.time()
+        self._heartbeat.expires_at = now + (credential.expires_at - self._backend.clock()).total_seconds()
+        self._credential = credential
+        self._sender.put(CONNECTION_ACK)
+        self._look()
+
+    def _subscribe(self, subscribe: Subscribe) -> None:
+        if self._credential is None:
+            raise ProtocolViolation(CloseCode.UNAUTHORIZED, CloseCode.UNAUTHORIZED.meaning)
+        if subscribe.id in self._operations:
+            raise ProtocolViolation(CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {subscribe.id} already exists")
+        backend, name = self._backend, request_id()
+        operation = ActiveOperation(subscribe.id, self, self._sender)
+        maximum = backend.limits.operations_per_connection
+        if len(self._operations) >= maximum:
+            over = LimitExceeded(limit="operationsPerConnection", maximum=maximum, actual=len(self._operations) + 1)
+            operation.refuse([error_body(over, name)])
+            return
+        self._operations[subscribe.id] = operation
+        context = Context(credential=self._credential, services=backend.services, request_id=name)
+        operation.task = self._own(
+            operation.run(subscribe.payload, backend.engine, backend.mutations, context), "operation"
+        )
+
+    async def _wait_for_room(self) -> None:
+        if not self._sender.overfull:
+            return
+        self._reading = False
+        try:
+            await self._sender.room()
+        except SinkClosed:
+            pass
+        finally:
+            self._reading = True
+
+    # --- what is due -------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        self._timer.cancel()
+        if self._closing is not None:
+            return
+        now = self._loop.time()
+        beat = self._heartbeat.due(now, stalled_for=self._sender.stalled_for(now), reading=self._reading)
+        if beat in _CLOSES:
+            self.close(_CLOSES[beat], beat.value)
+            return
+        if beat is Beat.PING:
+            self._sender.put(PING)
+        self._timer = self._loop.call_at(self._heartbeat.next_look(now), self._look)
+
+    async def _drain(self) -> None:
+        delay = random.uniform(0, self._backend.limits.drain_spread.total_seconds())  # noqa: S311 # no secret
+        until = self._loop.time() + delay
+        running = {
+            operation.task
+            for operation in self._operations.values()
+            if operation.task is not None and operation.kind is not OperationKind.SUBSCRIPTION
+        }
+        if running:
+            await asyncio.wait(running)
+        await asyncio.sleep(until - self._loop.time())
+        self.close(CloseCode.SERVICE_RESTART, "the server is restarting")
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Close the socket. Only the first call counts."""
+        if self._closing is None:
+            self._closing = code
+            self._timer.cancel()
+            self._own(self._close(code, close_reason(reason)), "close")
+
+    async def _close(self, code: CloseCode, reason: str) -> None:
+        for operation in list(self._operations.values()):
+            operation.stop()
+        try:
+            async with asyncio.timeout(_FLUSH_SECONDS):
+                if code in _PATIENT:
+                    await self._sender.flushed()
+                await self._sender.close()
+                await self._send({"type": "websocket.close", "code": int(code), "reason": reason})
+        except (TimeoutError, OSError, RuntimeError):
+            self._outlet.abort()
+
+    def fail(self, error: SynclineError) -> None:
+        self.close(CloseCode.TRY_AGAIN_LATER, error.message)
+
+    def forget(self, operation: ActiveOperation) -> None:
+        if self._operations.get(operation.id) is operation:
+            del self._operations[operation.id]
+
+    def dispose(self, subscription: Subscription) -> None:
+        self._own(subscription.close(), "close subscription")
+
+    def _own(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._disown)
+        return task
+
+    def _disown(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("connection_task_failed", task=task.get_name(), exc_info=task.exception())
+
+    async def _finish_tasks(self) -> None:
+        for task in self._tasks:
+            if task.get_name() != "close subscription":
+                task.cancel()
+        while self._tasks:
+            await asyncio.wait(self._tasks)

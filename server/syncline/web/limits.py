@@ -1,0 +1,53 @@
+"""What the web layer allows one connection, and all of them together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from syncline.config import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebLimits:
+    """Limits of the transports. Those of datasets and documents are elsewhere: they hold on any transport."""
+
+    body_bytes: int = 4 * 1024 * 1024
+    """An HTTP request's body."""
+    body_timeout: timedelta = timedelta(seconds=30)
+    """How long a body may take to arrive."""
+    message_bytes: int = 4 * 1024 * 1024
+    """One WebSocket message."""
+    connections: int = 20_000
+    """WebSockets open at the same time."""
+    operations_per_connection: int = 100
+    """Operations active at the same time on one WebSocket."""
+    send_buffer_bytes: int = 256 * 1024
+    """What may wait for one slow device; behind it, its subscriptions are served from the log."""
+    max_pending_mutations: int = 5_000
+    """Mutations under way at the same time."""
+    init_timeout: timedelta = timedelta(seconds=10)
+    """How long a WebSocket may stay without ``connection_init``."""
+    ping_interval: timedelta = timedelta(seconds=20)
+    """A WebSocket from which nothing came for this long gets a ping."""
+    pong_timeout: timedelta = timedelta(seconds=20)
+    """How long the answer to a ping may take."""
+    stall_timeout: timedelta = timedelta(seconds=30)
+    """How long a device may take nothing of what waits for it."""
+    drain_spread: timedelta = timedelta(seconds=4)
+    """Over what time the WebSockets of a draining server are closed."""
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> WebLimits:
+        return cls(
+            body_bytes=settings.max_body_bytes,
+            message_bytes=settings.max_message_bytes,
+            connections=settings.max_connections,
+            operations_per_connection=settings.max_operations_per_connection,
+            send_buffer_bytes=settings.send_buffer_bytes,
+            max_pending_mutations=settings.max_pending_mutations,
+            init_timeout=timedelta(seconds=settings.connection_init_timeout_seconds),
+            ping_interval=timedelta(seconds=settings.ping_interval_seconds),
+            stall_timeout=timedelta(seconds=settings.stall_timeout_seconds),
+            drain_spread=timedelta(seconds=min(4.0, settings.drain_timeout_seconds / 4)),
+        )

@@ -1,0 +1,121 @@
+"""Messages of graphql-transport-ws: text in, typed messages out, and the other way round. No I/O happens here.
+
+https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from syncline.web.close_codes import CloseCode
+from syncline.web.requests import GraphqlRequest
+
+SUBPROTOCOL = "graphql-transport-ws"
+MAX_ID_CHARACTERS = 128
+MAX_REASON_BYTES = 123
+"""A close frame has 125 bytes, and the code takes two."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class ProtocolViolation(Exception):
+    """The client broke the protocol; the socket is closed with ``code`` and ``reason``."""
+
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        self.code = code
+        self.reason = close_reason(reason)
+        super().__init__(f"{code.value} {self.reason}")
+
+
+def close_reason(text: str) -> str:
+    """``text``, cut to what fits into a close frame."""
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= MAX_REASON_BYTES:
+        return encoded.decode()
+    return encoded[: MAX_REASON_BYTES - 3].decode("utf-8", "ignore") + "..."
+
+
+# --- from the client --------------------------------------------------------------------------------------------------
+
+OperationId = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
+
+_ABSENT = msgspec.Raw(b"null")
+
+
+class ConnectionInit(msgspec.Struct, frozen=True, tag_field="type", tag="connection_init"):
+    payload: dict[str, Any] | None = None
+
+
+class Ping(msgspec.Struct, frozen=True, tag_field="type", tag="ping"):
+    """``payload`` is the JSON text of an object or of null, to be sent back as it came."""
+
+    payload: msgspec.Raw = _ABSENT
+
+
+class Pong(msgspec.Struct, frozen=True, tag_field="type", tag="pong"):
+    payload: msgspec.Raw = _ABSENT
+
+
+class Subscribe(msgspec.Struct, frozen=True, tag_field="type", tag="subscribe"):
+    id: OperationId
+    payload: GraphqlRequest
+
+
+class Complete(msgspec.Struct, frozen=True, tag_field="type", tag="complete"):
+    id: OperationId
+
+
+ClientMessage = ConnectionInit | Ping | Pong | Subscribe | Complete
+
+_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
+_server_only = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def decode(text: str) -> ClientMessage:
+    """The message in a text frame. Raises ProtocolViolation, and nothing else, for whatever is none."""
+    try:
+        message = _decoder.decode(text)
+    except RecursionError:
+        raise ProtocolViolation(CloseCode.BAD_REQUEST, "the message is nested too deeply") from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise ProtocolViolation(CloseCode.BAD_REQUEST, f"not a message of {SUBPROTOCOL}: {error}") from None
+    if isinstance(message, Ping | Pong) and bytes(message.payload)[:1] not in (b"{", b"n"):
+        raise ProtocolViolation(CloseCode.BAD_REQUEST, "the payload of a ping or pong is an object or null")
+    return message
+
+
+# --- to the client ----------------------------------------------------------------------------------------------------
+
+CONNECTION_ACK = b'{"type":"connection_ack"}'
+PING = b'{"type":"ping"}'
+
+
+def pong(payload: msgspec.Raw = _ABSENT) -> bytes:
+    """The answer to a ping, with the payload that the ping had."""
+    text = bytes(payload)
+    return b'{"type":"pong"}' if text == b"null" else b'{"type":"pong","payload":' + text + b"}"
+
+
+class OperationMessages:
+    """Writes the messages of one operation. What is the same in all of them is built once.
+
+    A payload is ready JSON, often shared with other operations; only the id is spliced in.
+    """
+
+    __slots__ = ("_id", "_next")
+
+    def __init__(self, operation_id: str) -> None:
+        self._id = _encode(operation_id)
+        self._next = b'{"id":' + self._id + b',"type":"next","payload":'
+
+    def next(self, payload: bytes) -> bytes:
+        return b"".join((self._next, payload, b"}"))
+
+    def error(self, errors: Sequence[object] | msgspec.Raw) -> bytes:
+        return b'{"id":' + self._id + b',"type":"error","payload":' + _encode(errors) + b"}"
+
+    def complete(self) -> bytes:
+        return b'{"id":' + self._id + b',"type":"complete"}'

@@ -1,0 +1,326 @@
+"""uvicorn's WebSocket protocol, made to end every connection with a code and to let the sender see the transport.
+
+To be given to uvicorn as ``Config(ws=WebSocketProtocol, ws_ping_interval=None)``. What differs from uvicorn's own:
+
+- Bad input never logs a traceback. A text that is not UTF-8 reaches the app as bytes, so that the app closes with its
+  own code; a handshake that cannot be parsed is answered with 400.
+- A close frame is followed by a lingering end: what the peer still sends is read and dropped for a moment. A socket
+  closed with unread data would be reset, and the reset can overtake the close frame: the peer would see 1006.
+- A peer that does not take its data never keeps a connection: the transport is aborted after the closing deadline.
+- ``shutdown`` leaves the closing to the app.
+- Pings are answered without buffering more than one answer; fragments are joined as they come.
+- ``scope["extensions"]["syncline.transport"]`` is a ``web.outlets.ServerTransport``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from asyncio.transports import BaseTransport
+from collections.abc import Callable
+from typing import Any, cast
+
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+from websockets.http11 import Request
+from websockets.protocol import State
+
+from syncline.web.close_codes import CloseCode
+from syncline.web.outlets import TRANSPORT_EXTENSION
+
+_CLOSING_SECONDS = 5.0
+"""How long a peer may take to answer our close frame."""
+_LINGER_SECONDS = 2.0
+"""How long a peer that broke the protocol may take to hang up."""
+_BUFFER_BYTES = 64 * 1024
+_FRAME_TEXT = 0x81
+
+
+def text_frame(message: bytes) -> bytes:
+    """The frame of a whole text message, as servers send it: not masked, not compressed."""
+    size = len(message)
+    if size < 126:
+        return bytes((_FRAME_TEXT, size)) + message
+    if size < 65_536:
+        return struct.pack("!BBH", _FRAME_TEXT, 126, size) + message
+    return struct.pack("!BBQ", _FRAME_TEXT, 127, size) + message
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """One WebSocket of uvicorn's."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.drain: Callable[[], None] | None = None
+        self._fragments = bytearray()
+        self._owed_pong: bytes | None = None
+        self._dropping_input = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a message can be sent."""
+        return (
+            self.handshake_complete
+            and not self.close_sent
+            and not self.disconnected
+            and self.initial_response is None
+            and self.conn.state is State.OPEN
+        )
+
+    @property
+    def buffered(self) -> int:
+        return 0 if self.disconnected else self.transport.get_write_buffer_size()
+
+    # --- asyncio's side ----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(high=_BUFFER_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        if self._dropping_input:
+            return
+        self.conn.receive_data(data)
+        if self.conn.parser_exc is not None:
+            self.handle_parser_exception()
+        elif self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self._refuse_unparsed_handshake()
+        else:
+            self.handle_events()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._fragments.clear()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._owed_pong is not None and not self.transport.is_closing():
+            pong, self._owed_pong = self._owed_pong, None
+            self.transport.write(pong)
+
+    def shutdown(self) -> None:
+        if self.is_open:
+            if self.drain is not None:
+                self.drain()
+            else:
+                self.close_with(CloseCode.SERVICE_RESTART, "")
+        elif not self.handshake_complete and self.initial_response is None:
+            self._refuse(503, "The server is shutting down.\n")
+
+    # --- events of the connection ------------------------------------------------------------------------------------
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            extensions = cast("dict[str, object]", self.scope["extensions"])
+            extensions[TRANSPORT_EXTENSION] = _Outlet(self)
+
+    def handle_cont(self, event: Frame) -> None:
+        self._fragments += event.data
+        if event.fin:
+            self.send_receive_event_to_app()
+
+    def handle_text(self, event: Frame) -> None:
+        self.curr_msg_data_type = "text"
+        self._begin_message(event)
+
+    def handle_bytes(self, event: Frame) -> None:
+        self.curr_msg_data_type = "bytes"
+        self._begin_message(event)
+
+    def _begin_message(self, event: Frame) -> None:
+        self._fragments = bytearray(event.data)
+        if event.fin:
+            self.send_receive_event_to_app()
+
+    def send_receive_event_to_app(self) -> None:
+        data = bytes(self._fragments)
+        self._fragments = bytearray()
+        if self.close_sent:
+            return
+        if self.curr_msg_data_type == "text":
+            try:
+                self.queue.put_nowait({"type": "websocket.receive", "text": data.decode()})
+            except UnicodeDecodeError:
+                self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
+        else:
+            self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def handle_ping(self) -> None:
+        pong = b"".join(self.conn.data_to_send())
+        if self.writable.is_set():
+            self.transport.write(pong)
+        else:
+            # RFC 6455, 5.5.3: an endpoint may answer only the most recent ping.
+            self._owed_pong = pong
+
+    def handle_close(self, event: Frame) -> None:
+        if not self.close_sent:
+            close = self.conn.close_rcvd
+            if close is not None:
+                self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+        self._hang_up()
+
+    def handle_parser_exception(self) -> None:
+        if not self.handshake_complete:
+            self._refuse(400, "Frames must not be sent before the handshake is complete.\n")
+            return
+        if not self.close_sent:
+            close = self.conn.close_sent
+            code, reason = (close.code, close.reason) if close is not None else (1006, "")
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self._linger()
+
+    # --- ends --------------------------------------------------------------------------------------------------------
+
+    def close_with(self, code: int, reason: str) -> None:
+        """Send the close frame behind what is buffered, and give the peer a moment to answer it."""
+        if not self.is_open:
+            return
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.conn.send_close(code, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self._resume_reading()
+        self.close_timer = self.loop.call_later(_CLOSING_SECONDS, self.transport.abort)
+
+    def abort(self) -> None:
+        self.transport.abort()
+
+    def _refuse_unparsed_handshake(self) -> None:
+        self.handshake_initiated = True
+        answer = b"".join(self.conn.data_to_send())
+        if answer:
+            self.handshake_complete = self.close_sent = True
+            self.transport.write(answer)
+            self._linger()
+        else:
+            self._refuse(400, "Failed to open a WebSocket connection: the request is malformed.\n")
+
+    def _refuse(self, status: int, text: str) -> None:
+        # Not by conn.send_response: after an error the connection has ended its side already.
+        response = self.conn.reject(status, text)
+        self.transport.write(response.serialize())
+        self.handshake_complete = self.close_sent = True
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        self._linger()
+
+    def _hang_up(self) -> None:
+        self._stop_timer()
+        self._dropping_input = True
+        self.transport.close()
+        if not self.disconnected:
+            self.close_timer = self.loop.call_later(_CLOSING_SECONDS, self.transport.abort)
+
+    def _linger(self) -> None:
+        self._stop_timer()
+        self._dropping_input = True
+        self._resume_reading()
+        if self.transport.can_write_eof() and not self.transport.is_closing():
+            self.transport.write_eof()
+        self.close_timer = self.loop.call_later(_LINGER_SECONDS, self._hang_up)
+
+    def _resume_reading(self) -> None:
+        if self.read_paused:
+            self.read_paused = False
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def _stop_timer(self) -> None:
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = None
+
+    # --- the app's side ----------------------------------------------------------------------------------------------
+
+    async def run_asgi(self) -> None:
+        try:
+            await self.app(self.scope, self.receive, self.send)
+        except ClientDisconnected:
+            pass
+        except asyncio.CancelledError:
+            self.transport.abort()
+            raise
+        except BaseException:
+            self.logger.exception("Exception in ASGI application\n")
+        if self.disconnected:
+            return
+        if not self.handshake_complete and self.initial_response is None:
+            self._refuse(500, "Internal Server Error\n")
+        elif self.is_open:
+            self.close_with(CloseCode.TRY_AGAIN_LATER, "")
+        elif self.close_timer is None:
+            self._hang_up()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        message = await self.queue.get()
+        if self.queue.empty():
+            self._resume_reading()
+        return message
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if not self.handshake_complete:
+            if self.transport.is_closing():
+                raise ClientDisconnected
+            await super().send(message)
+        elif message["type"] == "websocket.close":
+            self.close_with(message.get("code", 1000), message.get("reason") or "")
+        elif message["type"] == "websocket.send" and not self.is_open:
+            raise ClientDisconnected
+        else:
+            await super().send(message)
+
+
+class _Outlet:
+    """The protocol as a ``web.outlets.ServerTransport``."""
+
+    def __init__(self, protocol: WebSocketProtocol) -> None:
+        self._protocol = protocol
+
+    @property
+    def buffered(self) -> int:
+        return self._protocol.buffered
+
+    def write_now(self, message: bytes) -> bool:
+        protocol = self._protocol
+        if not protocol.writable.is_set():
+            return False
+        if protocol.is_open:
+            self._write(message)
+        return True
+
+    async def write(self, message: bytes) -> None:
+        await self._protocol.writable.wait()
+        if not self._protocol.is_open:
+            raise ConnectionResetError
+        self._write(message)
+        await self._protocol.writable.wait()
+
+    async def writable(self) -> None:
+        await self._protocol.writable.wait()
+
+    def limit_buffer(self, size: int) -> None:
+        self._protocol.transport.set_write_buffer_limits(high=size)
+
+    def on_shutdown(self, drain: Callable[[], None]) -> None:
+        self._protocol.drain = drain
+
+    def abort(self) -> None:
+        self._protocol.abort()
+
+    def _write(self, message: bytes) -> None:
+        protocol = self._protocol
+        if protocol.conn.extensions:
+            protocol.conn.send_text(message)
+            protocol.transport.write(b"".join(protocol.conn.data_to_send()))
+        else:
+            protocol.transport.write(text_frame(message))
