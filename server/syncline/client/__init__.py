@@ -1,0 +1,67 @@
+"""The device client: a local cache that is read and edited offline, and kept in sync with a Syncline server."""
+
+from syncline.client.dataset import Dataset
+from syncline.client.device import Device
+from syncline.client.errors import (
+    CacheBelongsToAnother,
+    CacheTooNew,
+    CacheUnusable,
+    ConnectionRefused,
+    NotSyncline,
+    ServerRefused,
+    ServerUnreachable,
+    TokenRejected,
+)
+from syncline.client.models import (
+    KEEP_MINE,
+    KEEP_THEIRS,
+    Author,
+    Conflict,
+    DatasetGone,
+    Disconnected,
+    Keep,
+    Operation,
+    Parked,
+    PendingEdit,
+    Ready,
+    RecordChange,
+    Resolution,
+    Resync,
+    State,
+    SyncReport,
+    Value,
+)
+from syncline.core.checkpoint import ResyncReason
+from syncline.core.model import ConflictPolicy
+
+__all__ = [
+    "KEEP_MINE",
+    "KEEP_THEIRS",
+    "Author",
+    "CacheBelongsToAnother",
+    "CacheTooNew",
+    "CacheUnusable",
+    "Conflict",
+    "ConflictPolicy",
+    "ConnectionRefused",
+    "Dataset",
+    "DatasetGone",
+    "Device",
+    "Disconnected",
+    "Keep",
+    "NotSyncline",
+    "Operation",
+    "Parked",
+    "PendingEdit",
+    "Ready",
+    "RecordChange",
+    "Resolution",
+    "Resync",
+    "ResyncReason",
+    "ServerRefused",
+    "ServerUnreachable",
+    "State",
+    "SyncReport",
+    "TokenRejected",
+    "Value",
+]

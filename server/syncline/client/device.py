@@ -1,0 +1,108 @@
+"""A device: one installation of an app, with its cache file and its way to the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from syncline.client.backoff import Backoff
+from syncline.client.database import Database
+from syncline.client.dataset import Connection, Dataset
+from syncline.client.endpoints import TokenProvider, Tokens, endpoint
+from syncline.client.errors import CacheBelongsToAnother
+from syncline.client.exchange import Exchange
+from syncline.client.transport_http import HttpTransport
+from syncline.core.ids import DatasetName, dataset_name
+from syncline.core.model import ConflictPolicy
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Device:
+    """One device of one identity. Opening it needs no server; use it in one event loop.
+
+    The cache file is for one identity and device: it says so after the first contact with a server, and refuses others.
+    Several processes may use one cache file at the same time.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        *,
+        token: str | TokenProvider,
+        cache: Path | str,
+        timeout: timedelta = timedelta(seconds=30),
+        attempts: int = 5,
+        backoff: Callable[[], Backoff] = Backoff,
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        """``token`` may be a coroutine function: it is asked again when the server rejects what it gave.
+
+        Each request has ``timeout`` and up to ``attempts`` attempts. Raises InvalidInput, CacheTooNew, CacheUnusable.
+        """
+        address = endpoint(server)
+        tokens = Tokens(token)
+        self._database = Database(cache)
+        self._transport = HttpTransport(
+            address.http, tokens, timeout_seconds=timeout.total_seconds(), attempts=attempts, backoff=backoff
+        )
+        self._connection = Connection(
+            database=self._database,
+            exchange=Exchange(self._transport),
+            socket_url=address.socket,
+            tokens=tokens,
+            limit=self._changes_per_sync,
+            backoff=backoff,
+            now=now,
+        )
+        self._datasets: dict[DatasetName, Dataset] = {}
+        self._limit: int | None = None
+
+    def dataset(self, name: str, *, conflict_policy: ConflictPolicy | None = None) -> Dataset:
+        """The dataset of this name; it need not exist. ``conflict_policy`` is asked for instead of the dataset's own.
+
+        It is fixed by the first call for the name. Raises InvalidInput.
+        """
+        key = dataset_name(name)
+        if key not in self._datasets:
+            self._datasets[key] = Dataset(key, self._connection, conflict_policy=conflict_policy)
+        return self._datasets[key]
+
+    async def _changes_per_sync(self) -> int:
+        if self._limit is None:
+            viewer = await self._connection.exchange.viewer()
+            self._claim(viewer.identity_id, viewer.device_id)
+            self._limit = viewer.limits.changes_per_sync
+        return self._limit
+
+    def _claim(self, identity: str, device: str | None) -> None:
+        """A push is known to the server under the device that sent it, so no other one may take it up."""
+        with self._database.transaction():
+            self._database.execute("INSERT INTO owner VALUES (1, ?, ?) ON CONFLICT DO NOTHING", identity, device)
+            owner = self._database.row("SELECT identity, device FROM owner")
+        if owner != (identity, device):
+            raise CacheBelongsToAnother(path=self._database.path, owner=_name(owner), viewer=_name((identity, device)))
+
+    async def close(self) -> None:
+        """End subscriptions and let go of the file. Edits that were not pushed are in it."""
+        for dataset in self._datasets.values():
+            await dataset.close()
+        await self._transport.close()
+        self._database.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _name(owner: tuple[str | None, ...] | None) -> str:
+    return "/".join(part or "(no device)" for part in owner or ())

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import apsw
+import pytest
+
+from syncline.client.database import SCHEMA_VERSION, Database
+from syncline.client.errors import CacheTooNew, CacheUnusable
+
+
+def test_what_a_transaction_wrote_is_there_when_the_file_is_opened_again(tmp_path: Path) -> None:
+    database = Database(tmp_path / "cache.db")
+    with database.transaction():
+        database.execute("INSERT INTO owner VALUES (1, 'alice', NULL)")
+    again = Database(tmp_path / "cache.db")
+    assert again.row("SELECT identity FROM owner") == ("alice",)
+    again.close()
+    database.close()
+
+
+def test_a_transaction_that_raises_wrote_nothing(tmp_path: Path) -> None:
+    database = Database(tmp_path / "cache.db")
+    with suppress(RuntimeError), database.transaction(), database.transaction():
+        database.execute("INSERT INTO owner VALUES (1, 'alice', NULL)")
+        raise RuntimeError
+    assert database.row("SELECT * FROM owner") is None
+    database.close()
+
+
+def test_commits_are_on_disk_before_they_are_acknowledged(tmp_path: Path) -> None:
+    database = Database(tmp_path / "cache.db")
+    assert database.value("PRAGMA journal_mode") == "wal"
+    assert database.value("PRAGMA synchronous") == 2
+    database.close()
+
+
+def test_a_file_of_a_newer_syncline_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    newer = apsw.Connection(str(path))
+    newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    newer.close()
+    with pytest.raises(CacheTooNew, match=rf"schema {SCHEMA_VERSION + 1}"):
+        Database(path)
+
+
+def test_a_file_that_is_no_database_is_unusable(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    path.write_bytes(b"no database, but quite long enough to be looked at as one" * 100)
+    with pytest.raises(CacheUnusable, match="cannot be used"):
+        Database(path)
+
+
+_WRITER = """
+import sys
+from syncline.client.database import Database
+database = Database(sys.argv[1])
+for number in range(100):
+    with database.transaction():
+        seen = database.value("SELECT sequence FROM datasets WHERE name = 'n'") or 0
+        database.execute("INSERT OR REPLACE INTO datasets (name, sequence) VALUES ('n', ?)", seen + 1)
+"""
+
+
+def test_processes_that_write_at_the_same_time_wait_for_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    writers = [subprocess.Popen([sys.executable, "-c", _WRITER, str(path)]) for _ in range(2)]
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    database = Database(path)
+    assert database.value("SELECT sequence FROM datasets") == 200
+    database.close()
