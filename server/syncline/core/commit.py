@@ -12,7 +12,7 @@ from datetime import datetime
 
 from syncline.core.changes import Change, Merge
 from syncline.core.checkpoint import Checkpoint, ResyncReason, Since, position_of, resync_reason
-from syncline.core.conflicts import ChangeStatus, judge
+from syncline.core.conflicts import ChangeStatus, Judgement, judge
 from syncline.core.ids import DatasetId, Epoch, MutationId, RecordKey, Version, record_key
 from syncline.core.json_values import JsonText, parsed
 from syncline.core.limits import Limits
@@ -204,7 +204,7 @@ def _outcome(change: Change, request: SyncRequest, draft: _Draft) -> ChangeOutco
             next_version=draft.next_version,
         )
         if judgement.status in (ChangeStatus.APPLIED, ChangeStatus.MERGED):
-            record = draft.revised(change, current, judgement.value)
+            record = draft.revised(change, current, judgement)
             if not request.atomic:
                 records, size = draft.with_record(record)
                 request.limits.check_growth(
@@ -244,17 +244,18 @@ class _Draft:
     def current(self, key: RecordKey) -> Record | None:
         return self._written.get(key) or self._before.get(key)
 
-    def revised(self, change: Change, current: Record | None, value: JsonText | None) -> Record:
+    def revised(self, change: Change, current: Record | None, judgement: Judgement) -> Record:
         written = self._written.get(change.key)
         return Record(
             key=change.key,
-            value=value,
+            value=judgement.value,
             version=self.next_version,
             ordinal=len(self._written) if written is None else written.ordinal,
             updated_at=self._now,
             updated_by=self.author,
             device_time=change.device_time,
-            field_versions=_field_versions(change, current, value, self.next_version),
+            field_versions=_field_versions(change, current, judgement.value, self.next_version),
+            unseen=judgement.unseen,
         )
 
     def with_record(self, record: Record) -> tuple[int, int]:

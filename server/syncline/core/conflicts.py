@@ -1,7 +1,8 @@
 """Whether a change conflicts with its record as it is now, and what the policy makes of it.
 
 The order of the questions is the contract's: a change equal to what is there is no conflict, a commutative one neither,
-nor one on a record that this very device wrote last; then its base is held against the record; then the policy decides.
+nor one on a record that this very device wrote last, knowing what it wrote on; then its base is held against the
+record; then the policy decides.
 """
 
 from __future__ import annotations
@@ -46,10 +47,14 @@ class ChangeStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """``value`` is the record's value after the change (None: no live record) if the status is APPLIED or MERGED."""
+    """``value`` is the record's value after the change (None: no live record) if the status is APPLIED or MERGED.
+
+    ``unseen``: the last version of somebody else's in it that the device has not seen (None: it knows all of it).
+    """
 
     status: ChangeStatus
     value: JsonText | None = None
+    unseen: Version | None = None
 
 
 _UNCHANGED = Judgement(ChangeStatus.UNCHANGED)
@@ -74,21 +79,25 @@ def judge(
     after = operations.apply(change, before)
     if equal(before, after):
         return _UNCHANGED
+    own = current is not None and written_by(current, author, next_version)
+    unseen = left_unseen(current, seen, own=own)
     if isinstance(change, Increment | Max | Min | AddToSet | RemoveFromSet):
-        return Judgement(ChangeStatus.APPLIED, after)
-    if (current is None and holds(change.base, None, seen)) or (
-        current is not None and (written_by(current, author, next_version) or holds(change.base, current, seen))
-    ):
-        return Judgement(ChangeStatus.APPLIED, after)
+        return Judgement(ChangeStatus.APPLIED, after, unseen)
+    if holds(change.base, current, seen):
+        patched_blindly = isinstance(change, Merge) and isinstance(change.base, AnyState)
+        return Judgement(ChangeStatus.APPLIED, after, unseen if patched_blindly else None)
+    if own and knows(change.base, unseen, seen):
+        return Judgement(ChangeStatus.APPLIED, after, unseen)
     if isinstance(change, Merge) and current is not None and fields_untouched(change, current, seen):
-        return Judgement(ChangeStatus.MERGED, after)
+        return Judgement(ChangeStatus.MERGED, after, unseen)
     match policy:
         case ConflictPolicy.REJECT:
             return _CONFLICT
         case ConflictPolicy.LAST_WRITER_WINS:
-            return Judgement(ChangeStatus.APPLIED, after)
+            # Of a put or a removal nothing of theirs is left; a patch leaves the fields that it does not name.
+            return Judgement(ChangeStatus.APPLIED, after, unseen if isinstance(change, Merge) else None)
         case ConflictPolicy.MERGE:
-            return merged(change, before, after)
+            return merged(change, before, after, unseen)
         case _:
             assert_never(policy)
 
@@ -103,6 +112,30 @@ def equal(a: JsonText | None, b: JsonText | None) -> bool:
 def written_by(current: Record, author: Author, next_version: Version) -> bool:
     """Whether this very device (or this very sync) wrote the record last. A caller without a device id has no past."""
     return current.version == next_version or (author.device is not None and current.updated_by == author)
+
+
+def left_unseen(current: Record | None, seen: Position, *, own: bool) -> Version | None:
+    """The last version by somebody else that a device will not have seen of what it writes on ``current``."""
+    if current is None:
+        return None
+    if own:
+        return current.unseen
+    return None if seen.covers(current) else current.version
+
+
+def knows(base: Base, unseen: Version | None, seen: Position) -> bool:
+    """Whether the device has since looked at what it had not seen; only then its own last write speaks for it."""
+    if unseen is None:
+        return True
+    match base:
+        case AtVersion(version):
+            return version >= unseen
+        case AtCheckpoint():
+            return seen.version >= unseen
+        case AtValue() | Absent() | AnyState():
+            return False
+        case _:
+            assert_never(base)
 
 
 def holds(base: Base, current: Record | None, seen: Position) -> bool:
@@ -152,7 +185,7 @@ def fields_untouched(change: Merge, current: Record, seen: Position) -> bool:
             assert_never(change.base)
 
 
-def merged(change: BasedChange, before: JsonText | None, after: JsonText | None) -> Judgement:
+def merged(change: BasedChange, before: JsonText | None, after: JsonText | None, unseen: Version | None) -> Judgement:
     """What MERGE makes of a change whose base holds no more: field by field if objects meet, else a conflict."""
     if before is None or after is None:
         return _CONFLICT
@@ -161,13 +194,13 @@ def merged(change: BasedChange, before: JsonText | None, after: JsonText | None)
         return _CONFLICT
     match change:
         case Merge():
-            return Judgement(ChangeStatus.MERGED, after)
+            return Judgement(ChangeStatus.MERGED, after, unseen)
         case Put(base=AtValue(text)):
             was = parsed(text)
             if not isinstance(was, dict):
                 return _CONFLICT
             result = unparsed(operations.three_way_merge(was, theirs, mine))
-            return _UNCHANGED if same(result, before) else Judgement(ChangeStatus.MERGED, result)
+            return _UNCHANGED if same(result, before) else Judgement(ChangeStatus.MERGED, result, unseen)
         case Put() | Remove():
             return _CONFLICT
         case _:

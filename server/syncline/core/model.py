@@ -97,6 +97,11 @@ class Record:
     device_time: datetime | None = None
     field_versions: FieldVersions | None = None
     """None: no field was ever merged, so every field is as old as the record."""
+    unseen: Version | None = None
+    """The last version by somebody else that the author had not seen when it wrote on top of it, by an increment, say.
+
+    None: the author knew all that the record is made of.
+    """
 
     @property
     def deleted(self) -> bool:

@@ -74,11 +74,6 @@ def before(record: Record) -> Position:
     return Position(Version(record.version - 1), record.ordinal)
 
 
-def after(record: Record) -> Position:
-    """The position just behind ``record``."""
-    return Position(Version(record.version - 1), record.ordinal + 1)
-
-
 def _page_bytes(record: Record) -> int:
     """What a record takes up of a page; unlike in its dataset's size, a tombstone's key counts."""
     return len(record.key.encode()) + (0 if record.value is None else len(record.value.encode()))

@@ -108,7 +108,7 @@ _decode_field_versions = msgspec.json.Decoder(tuple[int, dict[str, int]]).decode
 
 
 def record_of(row: Row) -> Record:
-    key, value, version, ordinal, updated_at, identity, device, device_time, field_versions = row
+    key, value, version, ordinal, updated_at, identity, device, device_time, field_versions, unseen = row
     return Record(
         key=RecordKey(key),
         value=None if value is None else JsonText(value),
@@ -118,6 +118,7 @@ def record_of(row: Row) -> Record:
         updated_by=Author(identity=IdentityId(identity), device=None if device is None else DeviceId(device)),
         device_time=None if device_time is None else time_of(device_time),
         field_versions=None if field_versions is None else _field_versions(field_versions),
+        unseen=None if unseen is None else Version(unseen),
     )
 
 
@@ -138,6 +139,7 @@ def record_bindings(number: int, record: Record) -> Bindings:
         "updated_by_identity": record.updated_by.identity,
         "updated_by_device": record.updated_by.device,
         "device_time": None if record.device_time is None else micros(record.device_time),
+        "unseen": record.unseen,
         "field_versions": None
         if field_versions is None
         else _encode((field_versions.rest, dict(field_versions.fields))).decode(),

@@ -40,6 +40,7 @@ CREATE TABLE records (
     updated_by_device TEXT,
     device_time INTEGER,
     field_versions TEXT,                    -- [rest, {field: version}]; NULL: no field was ever merged
+    unseen INTEGER,                         -- of what it was written on; NULL: its author had seen all of it
     PRIMARY KEY (dataset, key)
 ) STRICT, WITHOUT ROWID;
 

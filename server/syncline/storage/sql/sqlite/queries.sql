@@ -78,19 +78,19 @@ DELETE FROM records WHERE dataset = :number;
 
 -- name: record
 SELECT
-    key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time, field_versions
+    key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time, field_versions, unseen
 FROM records
 WHERE dataset = (SELECT number FROM datasets WHERE id = :id) AND key = :key;
 
 -- name: records_of_keys
 SELECT
-    key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time, field_versions
+    key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time, field_versions, unseen
 FROM records
 WHERE dataset = :number AND key IN (SELECT value FROM json_each(:keys));
 
 -- name: live_records
 SELECT
-    key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time, field_versions
+    key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time, field_versions, unseen
 FROM records
 WHERE dataset = (SELECT number FROM datasets WHERE id = :id) AND key >= :from AND key < :until AND value IS NOT NULL
 ORDER BY key
@@ -99,7 +99,7 @@ LIMIT :first;
 -- name: log
 -- The plus signs keep the keys out of the choice of an index: the order is the log's.
 SELECT
-    key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time, field_versions
+    key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time, field_versions, unseen
 FROM records
 WHERE dataset = :number AND (version, ordinal) >= (:version, :ordinal) AND +key >= :from AND +key < :until
 ORDER BY version, ordinal;
@@ -107,15 +107,16 @@ ORDER BY version, ordinal;
 -- name: write_record
 INSERT INTO records (
     dataset, key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time,
-    field_versions
+    field_versions, unseen
 ) VALUES (
     :dataset, :key, :value, :version, :ordinal, :updated_at, :updated_by_identity, :updated_by_device, :device_time,
-    :field_versions
+    :field_versions, :unseen
 )
 ON CONFLICT (dataset, key) DO UPDATE SET
     value = excluded.value, version = excluded.version, ordinal = excluded.ordinal, updated_at = excluded.updated_at,
     updated_by_identity = excluded.updated_by_identity, updated_by_device = excluded.updated_by_device,
-    device_time = excluded.device_time, field_versions = excluded.field_versions;
+    device_time = excluded.device_time, field_versions = excluded.field_versions,
+    unseen = excluded.unseen;
 
 -- name: receipt
 SELECT request_hash, dataset, version, outcomes, created_at
