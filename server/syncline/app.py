@@ -34,6 +34,7 @@ from syncline.service.subscriptions import Subscriptions
 from syncline.service.sync import Syncs
 from syncline.storage.sqlite import SqliteStore
 from syncline.web.connection import Backend
+from syncline.web.flush_tick import FlushTick
 from syncline.web.limits import WebLimits
 from syncline.web.mutations import Mutations
 from syncline.web.routes import web_app
@@ -97,6 +98,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         mutations=mutations,
         limits=web_limits,
         clock=utc_now,
+        tick=FlushTick(),
     )
     try:
         yield App(

@@ -33,6 +33,7 @@ from syncline.service.subscriptions import Subscriptions
 from syncline.service.sync import Syncs
 from syncline.storage.sqlite import SqliteStore
 from syncline.web.connection import Backend
+from syncline.web.flush_tick import FlushTick
 from syncline.web.limits import WebLimits
 from syncline.web.mutations import Mutations
 from syncline.web.pages import STATIC
@@ -203,6 +204,7 @@ def _backend(options: WebOptions, store: Store, bus: LocalBus, channels: Channel
         mutations=Mutations(max_pending=options.limits.max_pending_mutations),
         limits=options.limits,
         clock=now,
+        tick=FlushTick(),
     )
 
 

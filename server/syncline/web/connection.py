@@ -17,6 +17,7 @@ from syncline.ports import Authenticator, Clock, Credential
 from syncline.service.sinks import SinkClosed
 from syncline.web.authentication import credential_of_init
 from syncline.web.close_codes import CloseCode
+from syncline.web.flush_tick import FlushTick
 from syncline.web.heartbeat import Beat, Heartbeat
 from syncline.web.limits import WebLimits
 from syncline.web.mutations import Mutations
@@ -64,6 +65,7 @@ class Backend:
     mutations: Mutations
     limits: WebLimits
     clock: Clock
+    tick: FlushTick
 
 
 class Connection:
@@ -81,7 +83,7 @@ class Connection:
         self._outlet = outlet
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
-        self._sender = Sender(outlet, limit=backend.limits.send_buffer_bytes, now=now)
+        self._sender = Sender(outlet, backend.tick, limit=backend.limits.send_buffer_bytes, now=now)
         self._heartbeat = Heartbeat(limits=backend.limits, opened_at=now, heard_at=now)
         self._timer = self._loop.call_at(self._heartbeat.next_look(now), self._look)
         self._credential: Credential | None = None

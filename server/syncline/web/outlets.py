@@ -21,8 +21,8 @@ class Outlet(Protocol):
         """Bytes that were written and that the peer has not taken yet, as far as this process knows."""
         ...
 
-    def write_now(self, message: bytes) -> bool:
-        """Write without waiting; False if the peer is behind, and then nothing was written."""
+    def write_now(self, *messages: bytes) -> bool:
+        """Write without waiting, all in one; False if the peer is behind, and then nothing was written."""
         ...
 
     async def write(self, message: bytes) -> None:
@@ -61,7 +61,7 @@ class AsgiOutlet:
     def buffered(self) -> int:
         return self._in_flight
 
-    def write_now(self, message: bytes) -> bool:
+    def write_now(self, *messages: bytes) -> bool:
         return False
 
     async def write(self, message: bytes) -> None:

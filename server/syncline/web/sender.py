@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 
 from syncline.service.sinks import SinkClosed
+from syncline.web.flush_tick import FlushTick
 from syncline.web.outlets import Outlet
 
 _OUTLET_BYTES = 64 * 1024
@@ -16,11 +17,15 @@ class Sender:
 
     Invariants: messages leave in the order in which they were taken; a message is taken by ``push`` and ``send`` only
     while ``pending`` and it fit into ``limit``, or at most a quarter of the limit is pending, so that one large message
-    passes too; a task runs only while something waits; who waits is served in turn.
+    passes too; what is queued waits for the flusher or for the tick; a task runs only while the peer is behind; who
+    waits is served in turn.
     """
 
-    def __init__(self, outlet: Outlet, *, limit: int, now: float) -> None:
+    def __init__(self, outlet: Outlet, tick: FlushTick, *, limit: int, now: float) -> None:
         self._outlet = outlet
+        self._tick = tick
+        self._loop = asyncio.get_running_loop()
+        self._written_at = float("-inf")
         self._limit = limit
         # So that the outlet being writable means that there is room.
         outlet.limit_buffer(min(limit // 4, _OUTLET_BYTES))
@@ -44,18 +49,40 @@ class Sender:
         return self.pending > self._limit
 
     def push(self, message: bytes) -> bool:
-        """Take the message if there is room for it and nobody waits; never waits."""
-        if self._closed or self._waiting or not self._fits(len(message)):
+        """Take the message if there is room for it and nobody waits; never waits.
+
+        To a socket that was not written to within the last tick it leaves at once, else together with what else comes.
+        """
+        if not self._accepts(len(message)):
             return False
-        self._take(message)
+        if self._queue or self._loop.time() - self._written_at < self._tick.seconds:
+            self._enqueue(message)
+            if self._flusher is None:
+                self._tick.add(self)
+        else:
+            self._take(message)
         return True
+
+    def flush(self) -> None:
+        """Write what is queued, unless the peer is behind: then that is the flusher's work."""
+        if self._flusher is not None or not self._queue:
+            return
+        if self._outlet.write_now(*self._queue):
+            self._handed_over += self._queued
+            self._written_at = self._loop.time()
+            self._queue.clear()
+            self._queued = 0
+        else:
+            self._ensure_flusher()
 
     async def send(self, message: bytes) -> None:
         """Take the message when it is its turn and there is room. Raises SinkClosed when the connection is gone.
 
         Who cancels this cannot know whether the message was taken.
         """
-        if not self.push(message):
+        if self._accepts(len(message)):
+            self._take(message)
+        else:
             await self._wait(message)
 
     def put(self, message: bytes) -> None:
@@ -65,11 +92,12 @@ class Sender:
 
     async def room(self) -> None:
         """Wait, in turn, until there is room. Raises SinkClosed when the connection is gone."""
-        if self._closed or self._waiting or not self._fits(1):
+        if not self._accepts(1):
             await self._wait(None)
 
     async def flushed(self) -> None:
         """Wait until nothing is queued here (what the outlet has buffered may still be on its way)."""
+        self.flush()
         while self._flusher is not None and not self._closed:
             await asyncio.wait({self._flusher})
 
@@ -97,6 +125,9 @@ class Sender:
             if not waiter.done():
                 waiter.set_exception(SinkClosed())
 
+    def _accepts(self, size: int) -> bool:
+        return not self._closed and not self._waiting and self._fits(size)
+
     def _fits(self, size: int) -> bool:
         pending = self.pending
         return pending + size <= self._limit or pending <= self._limit // 4
@@ -104,10 +135,14 @@ class Sender:
     def _take(self, message: bytes) -> None:
         if self._flusher is None and not self._queue and self._outlet.write_now(message):
             self._handed_over += len(message)
+            self._written_at = self._loop.time()
             return
+        self._enqueue(message)
+        self.flush()
+
+    def _enqueue(self, message: bytes) -> None:
         self._queue.append(message)
         self._queued += len(message)
-        self._ensure_flusher()
 
     async def _wait(self, message: bytes | None) -> None:
         if self._closed:
@@ -132,8 +167,7 @@ class Sender:
             if waiter.done():
                 continue
             if message is not None:
-                self._queue.append(message)
-                self._queued += len(message)
+                self._enqueue(message)
             waiter.set_result(None)
 
     def _ensure_flusher(self) -> None:

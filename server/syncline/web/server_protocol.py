@@ -290,12 +290,12 @@ class _Outlet:
     def buffered(self) -> int:
         return self._protocol.buffered
 
-    def write_now(self, message: bytes) -> bool:
+    def write_now(self, *messages: bytes) -> bool:
         protocol = self._protocol
         if not protocol.writable.is_set():
             return False
         if protocol.is_open:
-            self._write(message)
+            self._write(*messages)
         return True
 
     async def write(self, message: bytes) -> None:
@@ -317,10 +317,11 @@ class _Outlet:
     def abort(self) -> None:
         self._protocol.abort()
 
-    def _write(self, message: bytes) -> None:
+    def _write(self, *messages: bytes) -> None:
         protocol = self._protocol
         if protocol.conn.extensions:
-            protocol.conn.send_text(message)
+            for message in messages:
+                protocol.conn.send_text(message)
             protocol.transport.write(b"".join(protocol.conn.data_to_send()))
         else:
-            protocol.transport.write(text_frame(message))
+            protocol.transport.write(b"".join(map(text_frame, messages)))

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncline.service.sinks import SinkClosed
+from syncline.web.flush_tick import FlushTick
 from syncline.web.sender import Sender
 
 LIMIT = 1_000
@@ -18,16 +19,20 @@ class Peer:
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
+        self.writes = 0
         self.buffered = 0
         self.high = 0
         self.aborted = False
         self.gone = False
         self._changed = asyncio.Condition()
+        self._wrote = asyncio.Event()
 
-    def write_now(self, message: bytes) -> bool:
+    def write_now(self, *messages: bytes) -> bool:
         if self.buffered > self.high:
             return False
-        self._write(message)
+        self.writes += 1
+        for message in messages:
+            self._write(message)
         return True
 
     async def write(self, message: bytes) -> None:
@@ -58,8 +63,16 @@ class Peer:
         for _ in range(10):
             await asyncio.sleep(0)
 
+    async def wrote(self, count: int) -> None:
+        """Wait until so many messages were written."""
+        async with asyncio.timeout(10):
+            while len(self.written) < count:
+                self._wrote.clear()
+                await self._wrote.wait()
+
     def _write(self, message: bytes) -> None:
         self.written.append(message)
+        self._wrote.set()
         self.buffered += len(message)
 
 
@@ -70,7 +83,7 @@ def peer() -> Peer:
 
 @pytest.fixture
 async def sender(peer: Peer) -> AsyncIterator[Sender]:
-    sender = Sender(peer, limit=LIMIT, now=0)
+    sender = Sender(peer, FlushTick(), limit=LIMIT, now=0)
     yield sender
     await sender.close()
 
@@ -80,6 +93,38 @@ async def test_a_message_to_a_peer_that_reads_leaves_at_once(sender: Sender, pee
     sender.put(b"b")
     await sender.send(b"c")
     assert peer.written == [b"a", b"b", b"c"]
+
+
+async def test_pushes_within_a_tick_leave_together_and_in_order(sender: Sender, peer: Peer) -> None:
+    assert sender.push(b"first")
+    for number in range(10):
+        assert sender.push(b"%d" % number)
+    assert peer.written == [b"first"]
+    await peer.wrote(11)
+    assert peer.written == [b"first", *(b"%d" % number for number in range(10))]
+    assert peer.writes == 2
+
+
+async def test_an_answer_takes_what_waits_for_the_tick_along_in_front_of_it(sender: Sender, peer: Peer) -> None:
+    for message in (b"a", b"b", b"c"):
+        assert sender.push(message)
+    sender.put(b"answer")
+    assert peer.written == [b"a", b"b", b"c", b"answer"]
+
+
+async def test_a_push_after_a_quiet_tick_leaves_at_once(sender: Sender, peer: Peer) -> None:
+    assert sender.push(b"a")
+    await asyncio.sleep(FlushTick().seconds * 1.5)
+    assert sender.push(b"b")
+    assert peer.written == [b"a", b"b"]
+
+
+async def test_what_waits_for_the_tick_counts_as_pending(sender: Sender, peer: Peer) -> None:
+    assert sender.push(b"x" * 100)
+    await peer.take()
+    assert sender.push(b"y" * 600)
+    assert sender.pending == 600
+    assert not sender.push(b"z" * 600)
 
 
 async def test_a_push_over_the_limit_is_refused_and_nothing_of_it_is_sent(sender: Sender, peer: Peer) -> None:
@@ -206,7 +251,7 @@ async def test_a_peer_that_takes_nothing_is_stalled_and_one_that_takes_a_little_
 def test_what_was_taken_arrives_once_in_order_and_within_bounds(steps: list[tuple[str, int]]) -> None:
     async def scenario() -> None:
         peer = Peer()
-        sender = Sender(peer, limit=LIMIT, now=0)
+        sender = Sender(peer, FlushTick(), limit=LIMIT, now=0)
         sendings: list[asyncio.Task[None]] = []
         taken = 0
         put = 0
