@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import strawberry
 from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.name_converter import NameConverter
 
 from syncline.api.mutations import Mutation
 from syncline.api.queries import Query
@@ -12,10 +15,21 @@ from syncline.api.scalars import SCALARS
 from syncline.api.subscriptions import Subscription
 
 
+class _Names(NameConverter):
+    """Strawberry asks for the name of every field of every input, each time one comes in; the answers never change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.apply_naming_config = cache(super().apply_naming_config)  # type: ignore[method-assign]
+
+
 def build_schema() -> strawberry.Schema:
     """The public schema."""
     return strawberry.Schema(
-        query=Query, mutation=Mutation, subscription=Subscription, config=StrawberryConfig(scalar_map=SCALARS)
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        config=StrawberryConfig(name_converter=_Names(), scalar_map=SCALARS),
     )
 
 
