@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import uvloop
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from syncline import __version__, logs
 from syncline.api.context import Services
@@ -56,7 +56,7 @@ def utc_now() -> datetime:
 class App:
     """A server that is put together: what to serve, and what to do beside."""
 
-    asgi: Starlette
+    asgi: ASGIApp
     housekeeping: Housekeeping
     dev_token: str | None
 

@@ -152,10 +152,10 @@ def _array(before: Any) -> list[Any]:
 
 @dataclass(frozen=True)
 class Written:
-    """One commit's write of one record. ``fields``: those that a merge named; None: the whole value.
+    """One change that was written to one record.
 
-    ``trail`` says what the device knew of what it wrote on, change by change: "all" of it; "not" what somebody else had
-    written there; or it wrote on its "own" last write, and knew what it had known then.
+    ``fields``: those that a merge named; None: the whole value. ``unseen``: the last version by somebody else that is
+    part of the value although the device did not know it; None: it knew all.
     """
 
     version: int
@@ -163,7 +163,7 @@ class Written:
     device: Device
     value: Any
     fields: frozenset[str] | None
-    trail: tuple[str, ...] = ("all",)
+    unseen: int | None
 
 
 @dataclass
@@ -294,14 +294,13 @@ class Oracle:
 
 
 class _Attempt:
-    """One sync, tried on a copy of the values and written into the history at the end."""
+    """One sync, tried beside the history and written into it at the end."""
 
     def __init__(
         self, dataset: OracleDataset, device: Device, seen: tuple[int, int], policy: str, bounds: Bounds
     ) -> None:
         self.dataset, self.device, self.seen, self.policy, self.bounds = dataset, device, seen, policy, bounds
-        self.draft: dict[str, tuple[Any, frozenset[str] | None]] = {}
-        self.trails: dict[str, tuple[str, ...]] = {}
+        self.draft: dict[str, list[Written]] = {}
 
     def all(self, changes: Iterable[proposed.Change]) -> Answer:
         statuses = [self.one(change) for change in changes]
@@ -314,7 +313,7 @@ class _Attempt:
     def each(self, changes: Iterable[proposed.Change]) -> Answer:
         outcomes: list[tuple[str, str | None]] = []
         for change in changes:
-            kept, kept_trails = dict(self.draft), dict(self.trails)
+            kept = {key: list(writes) for key, writes in self.draft.items()}
             before = self.live()
             try:
                 status = self.one(change)
@@ -322,12 +321,12 @@ class _Attempt:
                     self.check_growth(before, self.live())
                 outcomes.append((status, None))
             except Refused as refused:
-                self.draft, self.trails = kept, kept_trails
+                self.draft = kept
                 outcomes.append(("REJECTED", str(refused)))
         return self.written(tuple(outcomes))
 
     def live(self) -> dict[str, Any]:
-        values = self.dataset.live() | {key: value for key, (value, _) in self.draft.items()}
+        values = self.dataset.live() | {key: writes[-1].value for key, writes in self.draft.items()}
         return {key: value for key, value in values.items() if value is not GONE}
 
     def check_growth(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
@@ -342,67 +341,63 @@ class _Attempt:
     def written(self, outcomes: tuple[tuple[str, str | None], ...]) -> Answer:
         if self.draft:
             self.dataset.version += 1
-            for place, (key, (value, fields)) in enumerate(self.draft.items()):
-                write = Written(self.dataset.version, place, self.device, value, fields, self.trails[key])
-                self.dataset.history.setdefault(key, []).append(write)
+            for key, writes in self.draft.items():
+                self.dataset.history.setdefault(key, []).extend(writes)
         return Answer("applied", outcomes=outcomes, version=self.dataset.version)
 
     def one(self, change: proposed.Change) -> str:
         if len(change.key.encode()) > self.bounds.key_bytes:
             raise Refused("LIMIT_EXCEEDED")
-        before = self.draft[change.key][0] if change.key in self.draft else self.dataset.value(change.key)
+        writes = [*self.dataset.history.get(change.key, []), *self.draft.get(change.key, [])]
+        before = writes[-1].value if writes else GONE
         try:
             after = outcome_of(change, before)
         except Misfit:
             raise Refused("CHANGE_NOT_APPLICABLE") from None
         if equal(before, after):
             return "UNCHANGED"
-        status = self.verdict(change, before)
-        if status == "CONFLICT":
-            return self.settled(change, before, after)
-        self.write(change, before, after)
-        return status
+        return self.judged(change, writes, before, after)
 
-    def verdict(self, change: proposed.Change, before: Any) -> str:
-        """APPLIED, MERGED, or CONFLICT for what the policy has to settle."""
-        writes = self.dataset.history.get(change.key, [])
+    def judged(self, change: proposed.Change, writes: list[Written], before: Any, after: Any) -> str:
+        own = change.key in self.draft or (
+            bool(writes) and self.device[1] is not None and writes[-1].device == self.device
+        )
+        unseen = self.unseen(writes, before, own)
         if not isinstance(change, proposed.Put | proposed.Remove | proposed.Merge):
-            return "APPLIED"
-        if self.base_holds(change.base, before, writes) or (
-            self.own_last(change.key, writes) and self.saw_what_it_wrote_on(change, writes)
-        ):
-            return "APPLIED"
-        patch = json.loads(change.patch) if isinstance(change, proposed.Merge) else None
-        if isinstance(patch, dict) and isinstance(before, dict) and self.untouched(change.base, patch, before, writes):
-            return "MERGED"
+            return self.write(change, before, after, unseen, "APPLIED")
+        merge = isinstance(change, proposed.Merge)
+        if self.base_holds(change.base, before, writes):
+            blindly = merge and isinstance(change.base, proposed.AnyState)
+            return self.write(change, before, after, unseen if blindly else None, "APPLIED")
+        if own and self.knows(change.base, unseen):
+            return self.write(change, before, after, unseen, "APPLIED")
+        objects = isinstance(before, dict) and isinstance(after, dict)
+        if isinstance(change, proposed.Merge) and objects and self.untouched(change, before, writes, unseen, own):
+            return self.write(change, before, after, unseen, "MERGED")
+        if self.policy == "LAST_WRITER_WINS":
+            return self.write(change, before, after, unseen if merge else None, "APPLIED")
+        if self.policy == "MERGE" and objects:
+            if merge:
+                return self.write(change, before, after, unseen, "MERGED")
+            if isinstance(change, proposed.Put) and isinstance(change.base, proposed.AtValue):
+                return self.merged(change, json.loads(change.base.value), before, after, unseen)
         return "CONFLICT"
 
-    def own_last(self, key: str, writes: list[Written]) -> bool:
-        return key in self.draft or (bool(writes) and self.device[1] is not None and writes[-1].device == self.device)
+    def unseen(self, writes: list[Written], before: Any, own: bool) -> int | None:
+        """The last version by somebody else that is part of the value and that the device does not know."""
+        if before is GONE:
+            return None
+        if own:
+            return writes[-1].unseen
+        return None if _known(writes[-1], *self.seen) else writes[-1].version
 
-    def saw_what_it_wrote_on(
-        self, change: proposed.Put | proposed.Remove | proposed.Merge, writes: list[Written]
-    ) -> bool:
-        """Whether the change may be based on this device's own last write: it lost sight of nobody else's by that."""
-        unseen = self.unseen(change.key, writes)
-        match change.base:
-            case proposed.AtVersion(version=version):
-                return version >= unseen
-            case proposed.AtCheckpoint():
-                return self.seen[0] >= unseen
-            case _:
-                return unseen == 0
-
-    def unseen(self, key: str, writes: list[Written]) -> int:
-        """The version of somebody else's write that this device's latest ones stand on, unseen by it; or 0."""
-        trail = [(mark, len(writes)) for mark in self.trails.get(key, ())]
-        trail = [(mark, place) for place, write in enumerate(writes) for mark in write.trail] + trail
-        for mark, place in reversed(trail):
-            if mark == "all":
-                return 0
-            if mark == "not":
-                return writes[place - 1].version
-        return 0
+    def knows(self, base: proposed.Base, unseen: int | None) -> bool:
+        """Whether the device has looked at what it had not seen when it wrote last."""
+        if unseen is None:
+            return True
+        if isinstance(base, proposed.AtVersion):
+            return base.version >= unseen
+        return isinstance(base, proposed.AtCheckpoint) and self.seen[0] >= unseen
 
     def base_holds(self, base: proposed.Base, before: Any, writes: list[Written]) -> bool:
         match base:
@@ -419,14 +414,24 @@ class _Attempt:
                 return not unseen or (before is GONE and self.seen == (0, 0))
 
     def untouched(
-        self, base: proposed.Base, patch: dict[str, Any], before: dict[str, Any], writes: list[Written]
+        self, change: proposed.Merge, before: dict[str, Any], writes: list[Written], unseen: int | None, own: bool
     ) -> bool:
-        """Whether no field of the patch was written since; a commit seen in part counts as not seen."""
-        match base:
+        """Whether no field of the patch was written by somebody else since; a commit seen in part is not seen."""
+        patch = json.loads(change.patch)
+        if not isinstance(patch, dict):
+            return False
+        names = set(patch)
+        if own and unseen is not None:
+            # What the device itself merged on top of what it had not seen, it knows.
+            whole = max((number for number, write in enumerate(writes) if write.fields is None), default=-1)
+            for write in writes[whole + 1 :]:
+                if write.version > unseen and write.fields is not None:
+                    names -= write.fields
+        match change.base:
             case proposed.AtValue(value=text):
                 was = json.loads(text)
                 return isinstance(was, dict) and all(
-                    equal(was.get(name, GONE), before.get(name, GONE)) for name in patch
+                    equal(was.get(name, GONE), before.get(name, GONE)) for name in names
                 )
             case proposed.AtVersion(version=version):
                 if not 0 < version < writes[-1].version:
@@ -438,47 +443,25 @@ class _Attempt:
                 later = [write for write in writes if write.version > self.seen[0]]
             case _:
                 return False
-        return all(write.fields is not None and not write.fields & set(patch) for write in later)
+        return not names or all(write.fields is not None and not write.fields & names for write in later)
 
-    def settled(self, change: proposed.Change, before: Any, after: Any) -> str:
-        if self.policy == "LAST_WRITER_WINS":
-            self.write(change, before, after)
-            return "APPLIED"
-        if self.policy == "MERGE" and isinstance(before, dict) and isinstance(after, dict):
-            if isinstance(change, proposed.Merge):
-                self.write(change, before, after)
-                return "MERGED"
-            if isinstance(change, proposed.Put) and isinstance(change.base, proposed.AtValue):
-                base = json.loads(change.base.value)
-                if isinstance(base, dict):
-                    result = rebased(base, after, before)
-                    if equal(result, before):
-                        return "UNCHANGED"
-                    self.write(change, before, result)
-                    return "MERGED"
-        return "CONFLICT"
+    def merged(
+        self, change: proposed.Put, base: Any, before: dict[str, Any], after: dict[str, Any], unseen: int | None
+    ) -> str:
+        """The three-way merge of MERGE."""
+        if not isinstance(base, dict):
+            return "CONFLICT"
+        result = rebased(base, after, before)
+        if equal(result, before):
+            return "UNCHANGED"
+        return self.write(change, before, result, unseen, "MERGED")
 
-    def write(self, change: proposed.Change, before: Any, after: Any) -> None:
+    def write(self, change: proposed.Change, before: Any, after: Any, unseen: int | None, status: str) -> str:
         fields: frozenset[str] | None = None
         if isinstance(change, proposed.Merge) and isinstance(before, dict):
             patch = json.loads(change.patch)
             fields = frozenset(patch) if isinstance(patch, dict) else None
-        if change.key in self.draft:
-            earlier = self.draft[change.key][1]
-            fields = None if earlier is None or fields is None else earlier | fields
-        writes = self.dataset.history.get(change.key, [])
-        self.trails[change.key] = (*self.trails.get(change.key, ()), self.mark(change, before, writes))
-        self.draft[change.key] = (after, fields)
-
-    def mark(self, change: proposed.Change, before: Any, writes: list[Written]) -> str:
-        if isinstance(change, proposed.Put | proposed.Remove | proposed.Merge) and not (
-            isinstance(change, proposed.Merge) and isinstance(change.base, proposed.AnyState)
-        ):
-            if self.base_holds(change.base, before, writes):
-                return "all"
-            lasting = self.own_last(change.key, writes) and self.saw_what_it_wrote_on(change, writes)
-            if self.policy == "LAST_WRITER_WINS" and not isinstance(change, proposed.Merge) and not lasting:
-                return "all"
-        if self.own_last(change.key, writes):
-            return "own"
-        return "all" if not writes or _known(writes[-1], *self.seen) else "not"
+        writes = self.draft.setdefault(change.key, [])
+        place = writes[0].place if writes else len(self.draft) - 1
+        writes.append(Written(self.dataset.version + 1, place, self.device, after, fields, unseen))
+        return status

@@ -88,7 +88,8 @@ def judge(
         return Judgement(ChangeStatus.APPLIED, after, unseen if patched_blindly else None)
     if own and knows(change.base, unseen, seen):
         return Judgement(ChangeStatus.APPLIED, after, unseen)
-    if isinstance(change, Merge) and current is not None and fields_untouched(change, current, seen):
+    own_since = unseen if own else None
+    if isinstance(change, Merge) and current is not None and fields_untouched(change, current, seen, own_since):
         return Judgement(ChangeStatus.MERGED, after, unseen)
     match policy:
         case ConflictPolicy.REJECT:
@@ -116,7 +117,8 @@ def written_by(current: Record, author: Author, next_version: Version) -> bool:
 
 def left_unseen(current: Record | None, seen: Position, *, own: bool) -> Version | None:
     """The last version by somebody else that a device will not have seen of what it writes on ``current``."""
-    if current is None:
+    if current is None or current.deleted:
+        # Of what was removed nothing is left.
         return None
     if own:
         return current.unseen
@@ -159,26 +161,28 @@ def holds(base: Base, current: Record | None, seen: Position) -> bool:
             assert_never(base)
 
 
-def fields_untouched(change: Merge, current: Record, seen: Position) -> bool:
-    """Whether none of the fields that the patch names was written since the device looked.
+def fields_untouched(change: Merge, current: Record, seen: Position, own_since: Version | None) -> bool:
+    """Whether none of the fields that the patch names was written by somebody else since the device looked.
 
     Only whole objects have fields: a patch that replaces the value, or a record that holds none, has no say here.
+    ``own_since``: all commits of the record after this one are the device's own (None: that is not known of any).
     """
     patch = parsed(change.patch)
     value = None if current.value is None else parsed(current.value)
     if not isinstance(patch, dict) or not isinstance(value, dict):
         return False
+    names = [name for name in patch if own_since is None or current.version_of_merge(name) <= own_since]
     match change.base:
         case AtValue(text):
             was = parsed(text)
             return isinstance(was, dict) and all(
                 (name in was) == (name in value) and (name not in was or same_value(was[name], value[name]))
-                for name in patch
+                for name in names
             )
         case AtVersion(version):
-            return 0 < version < current.version and all(current.version_of_field(name) <= version for name in patch)
+            return 0 < version < current.version and all(current.version_of_field(name) <= version for name in names)
         case AtCheckpoint():
-            return seen != BEGINNING and all(current.version_of_field(name) <= seen.version for name in patch)
+            return seen != BEGINNING and all(current.version_of_field(name) <= seen.version for name in names)
         case Absent() | AnyState():
             return False
         case _:

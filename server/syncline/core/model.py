@@ -115,6 +115,10 @@ class Record:
     def version_of_field(self, name: str) -> Version:
         return self.version if self.field_versions is None else self.field_versions.of(name)
 
+    def version_of_merge(self, name: str) -> Version:
+        """The last commit that merged this very field into the value as it is; 0: none did."""
+        return Version(0) if self.field_versions is None else self.field_versions.fields.get(name, Version(0))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetHead:

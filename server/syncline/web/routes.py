@@ -7,8 +7,8 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from syncline.ports import Store
 from syncline.web.connection import Backend
@@ -57,8 +57,7 @@ def web_app(
     mint: MintToken | None = None,
     loopback_only: bool = False,
     static: Path = STATIC,
-    lifespan: Lifespan[Starlette] | None = None,
-) -> Starlette:
+) -> ASGIApp:
     """The ASGI app.
 
     ``with_pages``: GraphiQL and the demo. For development: ``mint``, tokens for whoever asks; ``loopback_only``, no
@@ -67,14 +66,19 @@ def web_app(
     sockets = GraphqlWs(backend)
     routes: list[BaseRoute] = [
         Route(GRAPHQL_PATH, GraphqlHttp(backend)),
-        WebSocketRoute(GRAPHQL_PATH, sockets),
         Route("/livez", livez),
         Route("/readyz", Readiness(store, lambda: sockets.draining).check),
         landing(with_pages=with_pages),
     ]
     if with_pages:
         routes += pages(mint, static=static)
-    middleware = [Middleware(SecurityHeaders)]
-    if loopback_only:
-        middleware.append(Middleware(LoopbackOnly))
-    return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
+    requests = Starlette(routes=routes, middleware=[Middleware(SecurityHeaders)])
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # Each layer between the server and a socket costs memory for as long as the socket is open.
+        if scope["type"] == "websocket" and scope["path"] == GRAPHQL_PATH:
+            await sockets(scope, receive, send)
+        else:
+            await requests(scope, receive, send)
+
+    return LoopbackOnly(app) if loopback_only else app

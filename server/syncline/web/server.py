@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from syncline.config import Settings
 from syncline.web.server_protocol import WebSocketProtocol
@@ -34,7 +34,7 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-def make_server(asgi: Starlette, settings: Settings) -> Server:
+def make_server(asgi: ASGIApp, settings: Settings) -> Server:
     """A server of ``asgi``, to be given a socket that listens."""
     return Server(
         uvicorn.Config(

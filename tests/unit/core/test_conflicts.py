@@ -253,3 +253,41 @@ def test_states_are_equal_as_json_and_no_record_is_not_null() -> None:
     assert not equal(None, js(None))
     assert not equal(js(None), None)
     assert equal(JsonText("1"), JsonText("1.0"))
+
+
+# --- a device's own writes on top of what it had not seen -------------------------------------------------------------
+
+ON_TOP = record(
+    value=js({"a": "mine", "b": "theirs"}),
+    version=8,
+    by="phone",
+    unseen=7,
+    field_versions=FieldVersions(rest=Version(5), fields={"b": Version(7), "a": Version(8)}),
+)
+"""Commit 7 of the tablet merged b; the phone, which knows commit 5, merged a in commit 8."""
+
+
+@pytest.mark.parametrize(
+    "base",
+    [AtVersion(Version(5)), AtValue(js({"a": 0, "b": 0})), AT_CHECKPOINT],
+    ids=["version", "value", "checkpoint"],
+)
+def test_a_field_that_the_device_itself_merged_on_top_of_what_it_had_not_seen_is_no_conflict(base: Base) -> None:
+    """Symptom: of two merges of one field that a device sent without an answer in between, the second conflicted."""
+    assert of(merge({"a": "again"}, base), ON_TOP, seen=at(5)).status is MERGED
+    assert of(merge({"b": "again"}, base), ON_TOP, seen=at(5)).status is CONFLICT
+    assert of(merge({"a": "again", "b": "again"}, base), ON_TOP, seen=at(5)).status is CONFLICT
+    assert of(merge({"a": "again"}, base), ON_TOP, seen=at(5), by="laptop").status is CONFLICT
+
+
+def test_a_field_in_a_value_that_was_merged_three_ways_counts_as_not_seen() -> None:
+    three_ways = record(value=js({"a": "mine", "b": "theirs"}), version=8, by="phone", unseen=7)
+    assert of(merge({"b": "again"}, AtVersion(Version(5))), three_ways).status is CONFLICT
+
+
+def test_of_what_was_removed_nothing_is_left_to_be_lost() -> None:
+    """Symptom: a device that counted on top of a tombstone it never saw conflicted with its own next write."""
+    counted = of(Increment(key=K, by=1.0), TOMBSTONE)
+    assert counted == Judgement(APPLIED, js(1), unseen=None)
+    mine = record(value=counted.value, version=6, by="phone")
+    assert of(put(), mine).status is APPLIED
