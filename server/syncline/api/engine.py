@@ -11,6 +11,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+from weakref import WeakValueDictionary
 
 import msgspec
 from graphql import ExecutionResult, GraphQLSchema, OperationDefinitionNode, OperationType
@@ -55,27 +56,38 @@ class Response:
     has_data: bool
 
 
+_Cohorts = WeakValueDictionary[Hashable, Executor[Context]]
+"""The executors in use, one for each cohort, as long as one of its subscriptions is open."""
+
+
 class Engine:
     """Prepares operations for execution."""
 
     def __init__(self, schema: GraphQLSchema, documents: Documents) -> None:
         self._schema = schema
         self._documents = documents
+        self._cohorts = _Cohorts()
 
     def prepare(self, query: str, *, operation_name: str | None = None) -> Operation:
         """The operation to execute. Raises RequestRejected."""
         document = self._documents.get(query)
-        return Operation(self._schema, document, document.operation(operation_name), operation_name)
+        return Operation(self._schema, self._cohorts, document, document.operation(operation_name), operation_name)
 
 
 class Operation:
     """One valid operation, to be executed with variables for a caller."""
 
     def __init__(
-        self, schema: GraphQLSchema, document: ParsedDocument, node: OperationDefinitionNode, name: str | None
+        self,
+        schema: GraphQLSchema,
+        cohorts: _Cohorts,
+        document: ParsedDocument,
+        node: OperationDefinitionNode,
+        name: str | None,
     ) -> None:
         self.kind = _KINDS[node.operation]
         self._schema = schema
+        self._cohorts = cohorts
         self._document = document
         self._node = node
         self._name = name
@@ -99,7 +111,8 @@ class Operation:
             return Response(_encode({"errors": field_errors(source.errors or [], context.request_id)}), has_data=False)
         if not isinstance(source, EventSource):
             raise TypeError(f"a subscription's source is an EventSource, not a {type(source).__name__}")
-        return Subscription(source, executor, self._cohort(executor))
+        cohort = self._cohort(executor)
+        return Subscription(source, self._cohorts.setdefault(cohort, executor), cohort)
 
     def _executor(self, variables: Mapping[str, Any], context: Context) -> Executor[Context] | Response:
         executor = Executor.build(
