@@ -1,0 +1,91 @@
+"""``python -m tests.benchmarks``: measure, and print what was found."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from tests.benchmarks import machine, report
+from tests.benchmarks.cores import Cores
+from tests.benchmarks.measurement import CaseResult, Sample, Scenario, ScenarioResult
+from tests.benchmarks.registry import SCENARIOS
+from tests.benchmarks.workbench import Workbench
+
+_OPEN_FILES = 65_536
+
+
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks", description="Measures a server on this machine."
+    )
+    parser.add_argument("--only", metavar="NAME", action="append", choices=[each.name for each in SCENARIOS])
+    parser.add_argument("--rounds", metavar="N", type=int, default=None, help="how often; default 3, with --quick 1")
+    parser.add_argument("--quick", action="store_true", help="tiny numbers, to see that it works")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures of all rounds there")
+    parser.add_argument(
+        "--data", metavar="FOLDER", type=Path, help="whose disk to measure with; default: temporary files'"
+    )
+    parser.add_argument("--list", action="store_true", help="name the scenarios, and measure nothing")
+    arguments = parser.parse_args(given)
+    if arguments.rounds is None:
+        arguments.rounds = 1 if arguments.quick else 3
+    if arguments.rounds < 1:
+        parser.error("--rounds must be 1 or more")
+    return arguments
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """The exit code."""
+    arguments = _arguments(given)
+    if arguments.list:
+        print("\n".join(f"{scenario.name:20}  {scenario.title}" for scenario in SCENARIOS))
+        return 0
+    _allow_open_files()
+    chosen = [scenario for scenario in SCENARIOS if arguments.only is None or scenario.name in arguments.only]
+    with tempfile.TemporaryDirectory(dir=arguments.data) as folder:
+        bench = Workbench(cores=Cores.here(), folder=Path(folder))
+        conditions = machine.describe(bench.cores, bench.folder)
+        results = [_run(scenario, bench, quick=arguments.quick, rounds=arguments.rounds) for scenario in chosen]
+    conditions["load average after"] = "{:.2f} {:.2f} {:.2f}".format(*os.getloadavg())
+    conditions["rounds"] = f"{arguments.rounds}: median (least–greatest)" if arguments.rounds > 1 else "1"
+    if arguments.quick:
+        conditions["note"] = "quick: these figures only show that the benchmarks work"
+    print(report.facts(conditions))
+    for result in results:
+        print(f"\n{report.table(result)}")
+    if arguments.json is not None:
+        figures = report.raw(conditions, results, quick=arguments.quick, rounds=arguments.rounds)
+        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
+    return 0
+
+
+def _run(scenario: Scenario, bench: Workbench, *, quick: bool, rounds: int) -> ScenarioResult:
+    cases = scenario.cases(quick=quick)
+    samples: dict[str, list[Sample]] = {case.name: [] for case in cases}
+    # Round by round, so that whatever else the machine does hits all cases alike.
+    for number in range(rounds):
+        for case in cases:
+            print(f"{scenario.name}, round {number + 1} of {rounds}: {case.name}", file=sys.stderr, flush=True)
+            samples[case.name].append(case.measure(bench))
+    return ScenarioResult(
+        scenario=scenario, cases=[CaseResult(name=name, samples=each) for name, each in samples.items()]
+    )
+
+
+def _allow_open_files() -> None:
+    """A socket is an open file, at both ends; what this process may have, its children may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Starts what a case needs: a server with an empty data folder, and a generator in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import tempfile
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.benchmarks.cores import Cores, CoreSet, running_on
+from tests.benchmarks.target import Target
+from tests.support.server import running_server
+
+LONGEST_LOAD_SECONDS = 300.0
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workbench:
+    """Where cases are measured. ``folder`` is on the disk to measure with."""
+
+    cores: Cores
+    folder: Path
+
+    @contextmanager
+    def server(self, tokens: Iterable[tuple[str, str]], *flags: str) -> Iterator[Target]:
+        """A server on its processor, with a new database, and a token for each ``(identity, device)``."""
+        with (
+            tempfile.TemporaryDirectory(dir=self.folder) as folder,
+            running_on(self.cores.server),
+            running_server(Path(folder), *flags) as running,
+        ):
+            yield Target(
+                address="127.0.0.1",
+                port=running.port,
+                pid=running.pid,
+                tokens={(identity, device): running.token(device, identity) for identity, device in tokens},
+            )
+            assert running.stop() == 0, "the server did not end well:\n" + "".join(running.output)
+
+    def generate(self, load: Callable[[A], Coroutine[Any, Any, R]], argument: A) -> R:
+        """What ``load(argument)`` returns, which runs in a new process on the generator's processors.
+
+        ``load`` is a function of a module; its argument and result can be pickled.
+        """
+        with ProcessPoolExecutor(
+            1, mp_context=get_context("spawn"), initializer=_settle_down, initargs=(self.cores.generator,)
+        ) as pool:
+            return pool.submit(_run, load, argument).result()
+
+
+def _settle_down(cores: CoreSet) -> None:
+    os.sched_setaffinity(0, cores)
+
+
+def _run(load: Callable[[A], Coroutine[Any, Any, R]], argument: A) -> R:
+    # The collector's walks would be the generator's own pauses; a load lives too short to need it.
+    gc.disable()
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        return runner.run(_bounded(load, argument))
+
+
+async def _bounded(load: Callable[[A], Coroutine[Any, Any, R]], argument: A) -> R:
+    async with asyncio.timeout(LONGEST_LOAD_SECONDS):
+        return await load(argument)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # not made for this platform
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
