@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 from graphql import (
     DocumentNode,
     FieldNode,
+    FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
     GraphQLSyntaxError,
@@ -22,8 +24,10 @@ from graphql import (
     validate,
     visit,
 )
+from graphql.execution.collect_fields import FragmentDetails
 
 from syncline.api import guard
+from syncline.api.coercion import InputCoercion, VariableCoercion
 from syncline.api.errors import request_errors
 from syncline.api.guard import DocumentLimits
 from syncline.errors import DocumentInvalid, LimitExceeded, SynclineError
@@ -37,21 +41,39 @@ class RequestRejected(Exception):
         self.errors = errors
 
 
-@dataclass(frozen=True)
 class ParsedDocument:
     """A document that is valid for the schema and within the limits."""
 
-    source: str
-    node: DocumentNode
-    _payload_variables: dict[str, frozenset[str]] = field(default_factory=dict)
+    def __init__(self, source: str, node: DocumentNode, inputs: InputCoercion) -> None:
+        self.source = source
+        self.node = node
+        self._inputs = inputs
+        self._operations: dict[str | None, ParsedOperation] = {}
 
     @cached_property
     def fingerprint(self) -> bytes:
         """The same for documents that differ in white space and comments only."""
         return hashlib.blake2b(print_ast(self.node).encode(), digest_size=16).digest()
 
-    def operation(self, name: str | None) -> OperationDefinitionNode:
+    @cached_property
+    def fragment_nodes(self) -> dict[str, FragmentDefinitionNode]:
+        """The document's fragments by name."""
+        return {node.name.value: node for node in self.node.definitions if isinstance(node, FragmentDefinitionNode)}
+
+    @cached_property
+    def fragments(self) -> dict[str, FragmentDetails]:
+        """The same as an executor wants them."""
+        return {name: FragmentDetails(node) for name, node in self.fragment_nodes.items()}
+
+    def operation(self, name: str | None) -> ParsedOperation:
         """The operation of this name, or the only one. Raises RequestRejected."""
+        operation = self._operations.get(name)
+        if operation is None:
+            node = self._node_of(name)
+            operation = self._operations[name] = ParsedOperation(self, node, name, self._inputs.variables(node))
+        return operation
+
+    def _node_of(self, name: str | None) -> OperationDefinitionNode:
         operation = get_operation_ast(self.node, name)
         if operation is None:
             reason = (
@@ -62,15 +84,23 @@ class ParsedDocument:
             raise RequestRejected(request_errors([_error(DocumentInvalid(reason))]))
         return operation
 
-    def payload_variables(self, operation: OperationDefinitionNode) -> frozenset[str]:
-        """The variables of a subscription on which the selection of an event depends.
+
+@dataclass(frozen=True, eq=False)
+class ParsedOperation:
+    """One operation of a document. ``name`` is the one it was asked for by, if any."""
+
+    document: ParsedDocument
+    node: OperationDefinitionNode
+    name: str | None
+    variables: VariableCoercion
+
+    @cached_property
+    def payload_variables(self) -> Sequence[str]:
+        """The variables of a subscription on which the selection of an event depends, in order.
 
         Not those that only say which events are wanted, the arguments of the root field: ``since``, say.
         """
-        name = operation.name.value if operation.name else ""
-        if name not in self._payload_variables:
-            self._payload_variables[name] = _variables_below_root(self.node, operation)
-        return self._payload_variables[name]
+        return sorted(_variables_below_root(self.document.node, self.node))
 
 
 class _VariableNames(Visitor):
@@ -107,6 +137,7 @@ class Documents:
 
     def __init__(self, schema: GraphQLSchema, limits: DocumentLimits, *, entries: int, source_bytes: int) -> None:
         self._schema = schema
+        self._inputs = InputCoercion(schema)
         self._limits = limits
         self._entries = entries
         self._source_bytes = source_bytes
@@ -119,7 +150,7 @@ class Documents:
         if document is not None:
             self._documents.move_to_end(source)
             return document
-        document = ParsedDocument(source, self._parse(source))
+        document = ParsedDocument(source, self._parse(source), self._inputs)
         self._keep(document)
         return document
 

@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import msgspec
-from graphql import ExecutionResult, GraphQLSchema, OperationDefinitionNode, OperationType
+from graphql import ExecutionResult, GraphQLSchema, OperationType, default_field_resolver, default_type_resolver
 from graphql.execution import (
     Executor,
     create_source_event_stream,
@@ -23,7 +23,7 @@ from graphql.execution import (
 )
 
 from syncline.api.context import Context
-from syncline.api.documents import Documents, ParsedDocument
+from syncline.api.documents import Documents, ParsedOperation
 from syncline.api.errors import coercion_errors, field_errors
 from syncline.api.events import event_of
 from syncline.api.subscriptions import EventSource
@@ -70,27 +70,17 @@ class Engine:
 
     def prepare(self, query: str, *, operation_name: str | None = None) -> Operation:
         """The operation to execute. Raises RequestRejected."""
-        document = self._documents.get(query)
-        return Operation(self._schema, self._cohorts, document, document.operation(operation_name), operation_name)
+        return Operation(self._schema, self._cohorts, self._documents.get(query).operation(operation_name))
 
 
 class Operation:
     """One valid operation, to be executed with variables for a caller."""
 
-    def __init__(
-        self,
-        schema: GraphQLSchema,
-        cohorts: _Cohorts,
-        document: ParsedDocument,
-        node: OperationDefinitionNode,
-        name: str | None,
-    ) -> None:
-        self.kind = _KINDS[node.operation]
+    def __init__(self, schema: GraphQLSchema, cohorts: _Cohorts, operation: ParsedOperation) -> None:
+        self.kind = _KINDS[operation.node.operation]
         self._schema = schema
         self._cohorts = cohorts
-        self._document = document
-        self._node = node
-        self._name = name
+        self._operation = operation
 
     async def execute(self, variables: Mapping[str, Any], context: Context) -> Response:
         """Execute a query or mutation. Errors are in the response; nothing is raised for them."""
@@ -115,12 +105,27 @@ class Operation:
         return Subscription(source, self._cohorts.setdefault(cohort, executor), cohort)
 
     def _executor(self, variables: Mapping[str, Any], context: Context) -> Executor[Context] | Response:
+        coerced = self._operation.variables.coerce(variables)
+        if coerced is not None:
+            document = self._operation.document
+            return Executor(
+                self._schema,
+                document.fragment_nodes,
+                document.fragments,
+                None,
+                context,
+                self._operation.node,
+                coerced,
+                default_field_resolver,
+                default_type_resolver,
+                default_field_resolver,
+            )
         executor = Executor.build(
             self._schema,
-            self._document.node,
+            self._operation.document.node,
             context_value=context,
             raw_variable_values=dict(variables),
-            operation_name=self._name,
+            operation_name=self._operation.name,
         )
         if isinstance(executor, list):
             return Response(_encode({"errors": coercion_errors(executor)}), has_data=False)
@@ -130,8 +135,9 @@ class Operation:
         # No field of an event depends on the viewer, and who may see a dataset at all is decided before its channel is
         # joined. Were there such a field, what it reads of the viewer would belong into this key.
         coerced = executor.variable_values.coerced
-        shaping = sorted(self._document.payload_variables(self._node))
-        return (self._document.fingerprint, self._name, tuple((name, repr(coerced.get(name))) for name in shaping))
+        operation = self._operation
+        shaping = tuple((name, repr(coerced.get(name))) for name in operation.payload_variables)
+        return (operation.document.fingerprint, operation.name, shaping)
 
 
 class Subscription:

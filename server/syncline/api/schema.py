@@ -9,6 +9,7 @@ from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.name_converter import NameConverter
 
+from syncline.api.coercion import build_inputs
 from syncline.api.mutations import Mutation
 from syncline.api.queries import Query
 from syncline.api.scalars import SCALARS
@@ -37,7 +38,9 @@ def graphql_schema() -> GraphQLSchema:
     """The public schema as graphql-core executes it."""
     # Strawberry's own `execute` parses, validates and runs extensions anew for each request, and its `subscribe` for
     # each event and subscriber; the engine does that once and hands graphql-core what Strawberry built.
-    return build_schema()._schema
+    schema = build_schema()._schema
+    build_inputs(schema)
+    return schema
 
 
 def schema_sdl() -> str:

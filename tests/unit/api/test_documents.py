@@ -75,8 +75,9 @@ def test_a_bad_document_is_refused_with_a_code(source: str, code: str) -> None:
 def test_an_operation_is_found_by_its_name_or_alone() -> None:
     document = make().get("query a {viewer{identityId}} query b {viewer{deviceId}}")
     operation = document.operation("b")
-    assert operation.name is not None
-    assert operation.name.value == "b"
+    assert operation.name == "b"
+    assert operation.node.name is not None
+    assert operation.node.name.value == "b"
     for name in (None, "c", ""):
         with pytest.raises(RequestRejected):
             document.operation(name)
@@ -98,4 +99,4 @@ def test_variables_that_only_choose_events_do_not_shape_their_payload() -> None:
                ... on Commit { version previous @include(if: $previous) records { ...r } } } }
            fragment r on Record { key value @include(if: $values) }"""
     )
-    assert document.payload_variables(document.operation(None)) == {"values", "previous"}
+    assert document.operation(None).payload_variables == ["previous", "values"]
