@@ -170,8 +170,9 @@ class Convergence(RuleBasedStateMachine):
                 self.run(self._quiesce())
                 self.run(self._restart())
                 self.run(self._agree())
-                self.run(self.world.close())
         finally:
+            if hasattr(self, "world"):
+                self.run(self.world.close())
             self.runner.close()
             self.folder.cleanup()
 
