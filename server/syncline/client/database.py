@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -85,12 +87,25 @@ class Database:
                 Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._connection = apsw.Connection(self.path)
             self._connection.set_busy_timeout(int(_BUSY.total_seconds() * 1000))
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._use_wal()
             self._connection.execute("PRAGMA synchronous = FULL")
         except (OSError, apsw.Error) as error:
             raise CacheUnusable(path=self.path, reason=str(error)) from error
         with self.transaction():
             self._migrate()
+
+    def _use_wal(self) -> None:
+        # Two processes that turn to WAL at the same time would wait for each other: SQLite refuses one of them at once,
+        # whatever the timeout.
+        deadline = time.monotonic() + _BUSY.total_seconds()
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except apsw.BusyError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 # no secret
 
     def _migrate(self) -> None:
         found = int(self.value("PRAGMA user_version"))

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
 from contextlib import suppress
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import apsw
@@ -72,3 +74,20 @@ def test_processes_that_write_at_the_same_time_wait_for_each_other(tmp_path: Pat
     database = Database(path)
     assert database.value("SELECT sequence FROM datasets") == 200
     database.close()
+
+
+def _open_new_files(folder: Path, together: Barrier) -> None:
+    for number in range(50):
+        together.wait(60)
+        Database(folder / f"{number}.db").close()
+
+
+def test_a_new_file_that_several_processes_open_at_once_is_never_found_locked(tmp_path: Path) -> None:
+    processes = multiprocessing.get_context("spawn")
+    together = processes.Barrier(4)
+    openers = [processes.Process(target=_open_new_files, args=(tmp_path, together)) for _ in range(4)]
+    for opener in openers:
+        opener.start()
+    for opener in openers:
+        opener.join(120)
+    assert [opener.exitcode for opener in openers] == [0, 0, 0, 0]
