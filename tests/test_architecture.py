@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ports": {"core", "errors"},
     "topics": {"core", "ports"},
     "logs": {"errors"},
+    "collector": set(),
     "config": {"core", "errors", "ports"},
     "service": {"core", "errors", "ports", "topics", "logs"},
     "storage": {"core", "errors", "ports", "logs"},

@@ -22,6 +22,7 @@ from syncline.api.schema import graphql_schema
 from syncline.auth.keys import server_secret
 from syncline.auth.tokens import TokenAuthenticator, mint
 from syncline.bus.local import LocalBus
+from syncline.collector import short_collections
 from syncline.config import Settings
 from syncline.core.ids import DeviceId, IdentityId
 from syncline.core.model import Viewer
@@ -164,7 +165,8 @@ async def _serve(settings: Settings) -> int:
         housekeeping.add_done_callback(stop_if_it_failed)
         _announce(app, settings, listening)
         try:
-            await server.serve(sockets=[listening])
+            with short_collections():
+                await server.serve(sockets=[listening])
         finally:
             failed = housekeeping.done()
             housekeeping.cancel()

@@ -34,6 +34,7 @@ from syncline.service.sync import Syncs
 from syncline.storage.sqlite import SqliteStore
 from syncline.web.connection import Backend
 from syncline.web.flush_tick import FlushTick
+from syncline.web.http_protocol import HttpProtocol
 from syncline.web.limits import WebLimits
 from syncline.web.mutations import Mutations
 from syncline.web.pages import STATIC
@@ -213,6 +214,7 @@ def _config(app: Any, options: WebOptions) -> uvicorn.Config:
         app,
         host="127.0.0.1",
         port=0,
+        http=HttpProtocol,
         ws=options.ws,
         ws_ping_interval=None,
         ws_per_message_deflate=False,

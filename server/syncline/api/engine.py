@@ -6,7 +6,6 @@ encoded once for all subscriptions of its cohort: same operation, same variables
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +20,7 @@ from graphql.execution import (
     execute_root_selection_set,
     execute_subscription_event,
 )
+from graphql.type.definition import GraphQLResolveInfoHelpers
 
 from syncline.api.context import Context
 from syncline.api.documents import Documents, ParsedOperation
@@ -28,6 +28,7 @@ from syncline.api.errors import coercion_errors, field_errors
 from syncline.api.events import event_of
 from syncline.api.subscriptions import EventSource
 from syncline.core.events import FeedEvent
+from syncline.logs import new_id
 from syncline.service.sinks import Sink
 
 _encode = msgspec.json.Encoder().encode
@@ -58,6 +59,24 @@ class Response:
 
 _Cohorts = WeakValueDictionary[Hashable, Executor[Context]]
 """The executors in use, one for each cohort, as long as one of its subscriptions is open."""
+
+
+def _no_async_types(_awaited: object) -> Any:
+    raise TypeError("no type of this schema is found asynchronously")
+
+
+_HELPERS = GraphQLResolveInfoHelpers(gather=_no_async_types, track=_no_async_types)
+
+
+class _Executor(Executor[Context]):
+    """An executor that goes with its last user, not only when the cyclic collector comes round.
+
+    graphql-core's own refers to itself by these helpers, which no resolver here asks for.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.async_helpers = _HELPERS
 
 
 class Engine:
@@ -108,7 +127,7 @@ class Operation:
         coerced = self._operation.variables.coerce(variables)
         if coerced is not None:
             document = self._operation.document
-            return Executor(
+            return _Executor(
                 self._schema,
                 document.fragment_nodes,
                 document.fragments,
@@ -120,7 +139,7 @@ class Operation:
                 default_type_resolver,
                 default_field_resolver,
             )
-        executor = Executor.build(
+        executor = _Executor.build(
             self._schema,
             self._operation.document.node,
             context_value=context,
@@ -163,7 +182,7 @@ class Subscription:
             raise TypeError("a field of an event is not a plain value")
         body: dict[str, Any] = {"data": result.data}
         if result.errors:
-            body["errors"] = field_errors(result.errors, secrets.token_hex(8))
+            body["errors"] = field_errors(result.errors, new_id())
         return _encode(body)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import structlog
 from graphql import GraphQLError
 
 from syncline.errors import DocumentInvalid, InternalError, InvalidInput, SynclineError
+from syncline.logs import get_logger
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 def error_body(error: Exception, request_id: str) -> dict[str, Any]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import structlog
-
 from syncline.core.feed import Hint
+from syncline.logs import get_logger
 from syncline.ports import Listener, Topic
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 class LocalWatch:
@@ -18,12 +17,12 @@ class LocalWatch:
     def __init__(self, bus: LocalBus, topic: Topic, listener: Listener) -> None:
         self._bus = bus
         self._topic = topic
-        self.listener = listener
-        self.closed = False
+        self.listener: Listener | None = listener
+        """None: closed. Whoever listens holds the watch, so it must not hold the listener any longer than needed."""
 
     def close(self) -> None:
-        if not self.closed:
-            self.closed = True
+        if self.listener is not None:
+            self.listener = None
             self._bus.forget(self._topic, self)
 
 
@@ -57,7 +56,7 @@ class LocalBus:
 
     def _deliver(self, topic: Topic, hint: Hint) -> None:
         for watch in list(self._watches.get(topic, ())):
-            if watch.closed:
+            if watch.listener is None:
                 continue
             try:
                 watch.listener(hint)

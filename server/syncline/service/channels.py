@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Any, Protocol
 
-import structlog
-
 from syncline.core import feed
 from syncline.core.checkpoint import Checkpoint
 from syncline.core.feed import Hint, Mark, OnHint
@@ -21,10 +19,11 @@ from syncline.core.ids import DatasetId
 from syncline.core.model import Commit, DatasetHead, DatasetRef, Position, Viewer
 from syncline.core.pages import MAX_FEED_PAGE_BYTES, LogRead, PageRequest, RecordFilter, author_of
 from syncline.errors import SynclineError
+from syncline.logs import get_logger
 from syncline.ports import Bus, Store, Watch
 from syncline.topics import dataset_topic
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 _RECENT_COMMITS = 64
 _RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)

@@ -8,12 +8,9 @@ while something has to be read: at the start, when the sink had no room, when a 
 from __future__ import annotations
 
 import asyncio
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Hashable
 from typing import Any
-
-import structlog
 
 from syncline.core import feed
 from syncline.core.checkpoint import Checkpoint
@@ -24,12 +21,13 @@ from syncline.core.ids import DatasetId, Epoch
 from syncline.core.model import BEGINNING, Commit, DatasetHead, DatasetRef, Position, Viewer
 from syncline.core.pages import MAX_FEED_PAGE_BYTES, PageRequest, RecordFilter, author_of
 from syncline.errors import InternalError, SynclineError
+from syncline.logs import get_logger, new_id
 from syncline.ports import Store
 from syncline.service.channels import Channel, Channels
 from syncline.service.memberships import Membership, Memberships
 from syncline.service.sinks import Mailbox, Sink, SinkClosed
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 Encode = Callable[[FeedEvent], Any]
 
@@ -114,6 +112,8 @@ class Feed(ABC):
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         cursors, self._cursors = list(self._cursors.values()), {}
+        # They hold the feed: what is kept of it would wait for the cyclic collector.
+        self._membership = self._sink = self._encode = None
         for cursor in cursors:
             await self._channels.release(cursor.channel)
 
@@ -162,7 +162,7 @@ class Feed(ABC):
         except SynclineError as error:
             self._end(error)
         except Exception:
-            fault = InternalError(secrets.token_hex(8))
+            fault = InternalError(new_id())
             _log.exception("feed_failed", request_id=fault.facts["requestId"])
             self._end(fault)
         finally:

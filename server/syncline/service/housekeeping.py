@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-import structlog
-
 from syncline.errors import SynclineError
+from syncline.logs import get_logger
 from syncline.ports import Clock, Retention, Store
 from syncline.service.channels import Channels
 from syncline.service.memberships import Memberships
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 _PRUNE_BATCH = 1_000
 _PRUNE_EVERY = timedelta(minutes=10)

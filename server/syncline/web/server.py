@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from syncline.config import Settings
+from syncline.web.http_protocol import HttpProtocol
 from syncline.web.server_protocol import WebSocketProtocol
 
 BACKLOG = 2_048
@@ -39,6 +40,7 @@ def make_server(asgi: ASGIApp, settings: Settings) -> Server:
     return Server(
         uvicorn.Config(
             asgi,
+            http=HttpProtocol,
             ws=WebSocketProtocol,
             ws_max_size=settings.max_message_bytes,
             # The GraphQL protocol's own pings do the work; uvicorn's would close with 1011, as if we had failed.

@@ -93,6 +93,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._fragments.clear()
+        # A suspended parser and its connection hold each other.
+        self.conn.parser.close()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -116,6 +118,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.response.status_code == 101:
             extensions = cast("dict[str, object]", self.scope["extensions"])
             extensions[TRANSPORT_EXTENSION] = _Outlet(self)
+
+    def _forget_handshake(self) -> None:
+        # A socket is open for long, and nobody looks at these again.
+        if self.handshake_complete:
+            del self.request, self.response
 
     def handle_cont(self, event: Frame) -> None:
         self._fragments += event.data
@@ -240,6 +247,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.close_timer.cancel()
             self.close_timer = None
 
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        super().on_task_complete(task)
+        # Both lead back here: what is left would wait for the cyclic collector.
+        self.drain = None
+        cast("dict[str, object]", self.scope["extensions"]).pop(TRANSPORT_EXTENSION, None)
+
     # --- the app's side ----------------------------------------------------------------------------------------------
 
     async def run_asgi(self) -> None:
@@ -272,6 +285,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             if self.transport.is_closing():
                 raise ClientDisconnected
             await super().send(message)
+            self._forget_handshake()
         elif message["type"] == "websocket.close":
             self.close_with(message.get("code", 1000), message.get("reason") or "")
         elif message["type"] == "websocket.send" and not self.is_open:
