@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncline.core.changes import AnyState, Put, Remove
-from syncline.core.feed import Follow, Hint, Mark, OnHint, filtered, follow, lacking, on_hint
+from syncline.core.feed import Follow, Hint, Mark, OnHint, filtered, follow, joined, lacking, on_hint
 from syncline.core.ids import RecordKey, Version
 from syncline.core.model import BEGINNING, Commit, Position, Record
 from syncline.core.pages import EVERYTHING, PageRequest, RecordFilter
 from tests.property import strategies as own
-from tests.support.core_builders import DATASET, EPOCH, OTHER_DATASET, OTHER_EPOCH, at, author, js, request
+from tests.support.core_builders import DATASET, EPOCH, OTHER_DATASET, OTHER_EPOCH, at, author, js, record, request
+from tests.support.memory_log import MemoryLog
 
 
 @dataclass
@@ -36,10 +37,10 @@ class Follower:
     def take(self, commit: Commit) -> None:
         assert commit.previous == self.position, "a gap, or a double"
         assert commit.position > self.position
-        for record in filtered(commit, self.wanted).records:
-            assert not commit.previous.covers(record)
-            assert commit.position.covers(record)
-            self.replica[record.key] = record
+        for each in filtered(commit, self.wanted).records:
+            assert not commit.previous.covers(each)
+            assert commit.position.covers(each)
+            self.replica[each.key] = each
         self.position = commit.position
 
 
@@ -287,3 +288,47 @@ def test_one_who_reads_on_costs_a_pointer_and_gets_the_rest_from_what_is_at_hand
         assert decision is Follow.READ_LOG
     assert follow(at(node.version + 1), node.mark, node.recent) is Follow.WAIT_FOR_CHANNEL
     assert follow(at(node.version, 1), node.mark, node.recent) is Follow.WAIT_FOR_CHANNEL
+
+
+@given(log=own.histories, at_once=st.lists(st.integers(1, 5), max_size=30))
+def test_joined_commits_lead_to_the_same_state_in_the_same_order(log: MemoryLog, at_once: list[int]) -> None:
+    commits = [commit for commit in log.commits if commit.dataset == DATASET]
+    singly, together = Follower(BEGINNING), Follower(BEGINNING)
+    for number in [*at_once, len(commits)]:
+        chain, commits = commits[:number], commits[number:]
+        for commit in chain:
+            singly.take(commit)
+        for commit in joined(chain):
+            together.take(commit)
+            places = [(each.version, each.ordinal) for each in commit.records]
+            assert places == sorted(places)
+            assert commit.author in (None, *(each.updated_by for each in commit.records))
+        assert (together.position, together.replica) == (singly.position, singly.replica)
+
+
+def chain(*record_counts: int, size: int = 1) -> list[Commit]:
+    return [
+        Commit(
+            dataset=DATASET,
+            epoch=EPOCH,
+            previous=at(number),
+            position=at(number + 1),
+            author=author(),
+            records=tuple(
+                record(f"{number}-{ordinal}", js("x" * size), version=number + 1, ordinal=ordinal)
+                for ordinal in range(count)
+            ),
+        )
+        for number, count in enumerate(record_counts)
+    ]
+
+
+def test_joined_commits_are_no_larger_than_a_page() -> None:
+    assert [len(commit.records) for commit in joined(chain(200, 200, 200, 900, 10))] == [400, 200, 900, 10]
+    assert [len(commit.records) for commit in joined(chain(1, 1, 1, size=100_000))] == [2, 1]
+
+
+def test_one_commit_and_none_are_left_as_they_are() -> None:
+    [commit] = chain(3)
+    assert joined([commit])[0] is commit
+    assert joined([]) == []

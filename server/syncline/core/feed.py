@@ -1,9 +1,9 @@
 """What a feed does next: pure decisions for the shell in ``service/channels.py`` and ``service/feeds.py``.
 
 A *channel* follows one dataset for all who watch it on this node. Its *mark* is the position up to which every live
-follower has been served. A follower that is not live reads the log for itself until it stands where the mark stands;
-then, without a pause in between, it joins. So no commit is missed and none is delivered twice, whatever happens to
-hints: they only say when to look.
+follower has been served, or is by the pass under way. A follower that is not live reads the log for itself until it
+stands where the mark stands; then, without a pause in between, it joins. So no commit is missed and none is delivered
+twice, whatever happens to hints: they only say when to look.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from syncline.core.ids import DatasetId, Epoch, Version
-from syncline.core.model import Commit, Position
-from syncline.core.pages import RecordFilter
+from syncline.core.ids import DatasetId, Epoch, RecordKey, Version
+from syncline.core.model import Commit, Position, Record
+from syncline.core.pages import MAX_FEED_PAGE_BYTES, MAX_PAGE_RECORDS, RecordFilter, author_of, page_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a channel stands: all live followers have been served up to here."""
+    """A place in a log. The mark of a fan-out: all live followers have been served up to here, or are just being."""
 
     epoch: Epoch
     position: Position
@@ -93,6 +93,36 @@ def follow(position: Position, mark: Mark, recent: Sequence[Commit]) -> Follow:
 def lacking(position: Position, recent: Sequence[Commit]) -> list[Commit]:
     """The commits in ``recent`` that lead on from ``position``, at which one of them begins."""
     return [commit for commit in recent if commit.position > position]
+
+
+def joined(commits: Sequence[Commit]) -> list[Commit]:
+    """The same as the chain ``commits``, in as few as fit into an event: of each record only the last state."""
+    found: list[Commit] = []
+    run: list[Commit] = []
+    size = count = 0
+    for commit in commits:
+        more_bytes, more = sum(map(page_bytes, commit.records)), len(commit.records)
+        if run and (size + more_bytes > MAX_FEED_PAGE_BYTES or count + more > MAX_PAGE_RECORDS):
+            found.append(_as_one(run))
+            run, size, count = [], 0, 0
+        run.append(commit)
+        size, count = size + more_bytes, count + more
+    if run:
+        found.append(_as_one(run))
+    return found
+
+
+def _as_one(commits: Sequence[Commit]) -> Commit:
+    if len(commits) == 1:
+        return commits[0]
+    latest: dict[RecordKey, Record] = {}
+    for commit in commits:
+        for record in commit.records:
+            # Where it was written last is its place in the log.
+            latest.pop(record.key, None)
+            latest[record.key] = record
+    records = tuple(latest.values())
+    return replace(commits[-1], previous=commits[0].previous, author=author_of(records), records=records)
 
 
 def filtered(commit: Commit, record_filter: RecordFilter) -> Commit:

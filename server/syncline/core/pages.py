@@ -61,11 +61,11 @@ def page_of(scanned: Iterable[Record], request: PageRequest, *, start: Position,
             continue
         full = len(records) >= request.first
         if request.max_bytes is not None and records:
-            full = full or size + _page_bytes(record) > request.max_bytes
+            full = full or size + page_bytes(record) > request.max_bytes
         if full:
             return Page(records=tuple(records), position=replace(before(record), begun=begun), has_more=True)
         records.append(record)
-        size += _page_bytes(record)
+        size += page_bytes(record)
     return Page(records=tuple(records), position=Position(head_version), has_more=False)
 
 
@@ -74,7 +74,7 @@ def before(record: Record) -> Position:
     return Position(Version(record.version - 1), record.ordinal)
 
 
-def _page_bytes(record: Record) -> int:
+def page_bytes(record: Record) -> int:
     """What a record takes up of a page; unlike in its dataset's size, a tombstone's key counts."""
     return len(record.key.encode()) + (0 if record.value is None else len(record.value.encode()))
 

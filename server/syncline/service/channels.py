@@ -1,62 +1,36 @@
 """Channels: each follows one dataset for all feeds on this node that watch it.
 
-A commit is taken once per channel, filtered and encoded once per group of followers that get the same bytes, and handed
-to each. Whoever cannot take it at once leaves the group and reads the log for itself (``service/feeds.py``). What to do
-about a hint is decided in ``core/feed.py``.
+A channel takes each commit once, from the bus or from the log, and gives it to its fan-out (``service/fan_out.py``).
+Whoever cannot take it at once leaves and reads the log for itself (``service/feeds.py``). What to do about a hint is
+decided in ``core/feed.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Hashable
-from typing import Any, Protocol
 
 from syncline.core import feed
 from syncline.core.checkpoint import Checkpoint
 from syncline.core.feed import Hint, Mark, OnHint
 from syncline.core.ids import DatasetId
 from syncline.core.model import Commit, DatasetHead, DatasetRef, Position, Viewer
-from syncline.core.pages import MAX_FEED_PAGE_BYTES, LogRead, PageRequest, RecordFilter, author_of
+from syncline.core.pages import MAX_FEED_PAGE_BYTES, LogRead, PageRequest, author_of
 from syncline.errors import SynclineError
 from syncline.logs import get_logger
 from syncline.ports import Bus, Store, Watch
+from syncline.service.fan_out import FanOut
 from syncline.topics import dataset_topic
 
 _log = get_logger(__name__)
 
-_RECENT_COMMITS = 64
 _RETRY_SECONDS = (0.1, 0.5, 2.0, 5.0)
 _FEED_PAGE = PageRequest(max_bytes=MAX_FEED_PAGE_BYTES)
-
-
-class Follower(Protocol):
-    """A live reader of one dataset. Followers of equal ``group`` have equal filters and encode alike."""
-
-    @property
-    def group(self) -> Hashable: ...
-
-    @property
-    def record_filter(self) -> RecordFilter: ...
-
-    def encode(self, commit: Commit) -> Any:
-        """The payload for every follower of the group."""
-        ...
-
-    def push(self, payload: Any) -> bool:
-        """Take the payload, without waiting; False: no room, and the follower has not taken it."""
-        ...
-
-    def left_at(self, position: Position) -> None:
-        """The channel lets go of the follower, which was served up to ``position`` and has to read on by itself."""
-        ...
 
 
 class Channel:
     """One dataset's live followers on this node.
 
-    Invariants: every follower in a group has been served exactly up to ``mark``; ``recent`` is a chain of commits that
-    ends at ``mark``; at most one task reads the log, and while it does, hints only ask it to look once more.
+    Invariant: at most one task reads the log, and while it does, hints only ask it to look once more.
     """
 
     def __init__(self, head: DatasetHead, store: Store) -> None:
@@ -64,27 +38,25 @@ class Channel:
         self.references = 0
         self.gone = False
         """The dataset was deleted: followers are to read the log, which tells them."""
-        self.recent: deque[Commit] = deque(maxlen=_RECENT_COMMITS)
         self._owner = Viewer(identity=head.owner, device=None)
         self._store = store
-        self._mark: Mark | None = None
-        self._groups: dict[Hashable, dict[Follower, None]] = {}
+        self._fan_out: FanOut | None = None
         self._reading: asyncio.Task[None] | None = None
         self._look_again = False
         self._watch: Watch | None = None
         self._closed = False
 
     @property
-    def mark(self) -> Mark:
-        if self._mark is None:
+    def fan_out(self) -> FanOut:
+        if self._fan_out is None:
             raise RuntimeError("the channel is not open")
-        return self._mark
+        return self._fan_out
 
     async def open(self, bus: Bus) -> None:
         """Listen to the bus first, then look where the dataset stands. In this order nothing can fall between."""
         self._watch = await bus.watch(dataset_topic(self.dataset), self.on_hint)
         read = await self._read(None)
-        self._mark = Mark(read.epoch, read.start)
+        self._fan_out = FanOut(Mark(read.epoch, read.start))
         if self._look_again:
             self.read_log()
 
@@ -95,28 +67,25 @@ class Channel:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
+        if self._fan_out is not None:
+            self._fan_out.stop()
 
-    def join(self, follower: Follower) -> None:
-        """From here on the follower gets every commit. It must stand exactly where ``mark`` is."""
-        self._groups.setdefault(follower.group, {})[follower] = None
-
-    def leave(self, follower: Follower) -> None:
-        """Nothing more is pushed to the follower. Leaving twice is harmless."""
-        group = self._groups.get(follower.group)
-        if group is not None:
-            group.pop(follower, None)
-            if not group:
-                del self._groups[follower.group]
+    async def catch_up(self) -> None:
+        """Wait until the fan-out has moved on, or the log was read: for who is ahead of it."""
+        if self.fan_out.commits_wait:
+            await self.fan_out.moved()
+        else:
+            await asyncio.shield(self.read_log())
 
     def on_hint(self, hint: Hint) -> None:
-        if self._mark is None or self._reading is not None:
+        if self._fan_out is None or self._reading is not None:
             self._look_again = True
             return
-        match feed.on_hint(self._mark, hint):
+        match feed.on_hint(self._fan_out.taken, hint):
             case OnHint.IGNORE:
                 return
             case OnHint.DELIVER if hint.commit is not None:
-                self._deliver(hint.commit)
+                self._fan_out.add(hint.commit)
             case _:
                 self.read_log()
 
@@ -134,7 +103,7 @@ class Channel:
             while not self._closed:
                 self._look_again = False
                 try:
-                    read = await self._read(self.mark)
+                    read = await self._read(self.fan_out.taken)
                 except SynclineError as error:
                     _log.warning("channel_read_failed", dataset=self.dataset, code=error.code)
                     await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
@@ -152,56 +121,28 @@ class Channel:
         return await self._store.read_log(self._owner, DatasetRef(id=self.dataset), since, _FEED_PAGE)
 
     def _take(self, read: LogRead) -> bool:
-        """Deliver what was read. True: there is more."""
-        page = read.page
+        """Have delivered what was read. True: there is more."""
+        page, fan_out = read.page, self.fan_out
         if read.live_head is None or page is None:
             self.gone = True
-            self._dismiss_all()
+            fan_out.dismiss(fan_out.mark)
             return False
         if read.reason is not None:
             # The log is another one than before. Each follower finds that out for itself, and tells its device.
-            self._dismiss_all()
-            self.recent.clear()
-            self._mark = Mark(read.epoch, Position(read.live_head.version))
+            fan_out.dismiss(Mark(read.epoch, Position(read.live_head.version)))
             return False
-        if page.position != self.mark.position:
-            self._deliver(
+        if page.position != fan_out.taken.position:
+            fan_out.add(
                 Commit(
                     dataset=self.dataset,
                     epoch=read.epoch,
-                    previous=self.mark.position,
+                    previous=fan_out.taken.position,
                     position=page.position,
                     author=author_of(page.records),
                     records=page.records,
                 )
             )
         return page.has_more
-
-    def _deliver(self, commit: Commit) -> None:
-        self._mark = Mark(commit.epoch, commit.position)
-        self.recent.append(commit)
-        for group in list(self._groups.values()):
-            followers = list(group)
-            payload = self._encoded(commit, followers[0])
-            for follower in followers:
-                if payload is None or not follower.push(payload):
-                    self.leave(follower)
-                    follower.left_at(commit.previous)
-
-    def _encoded(self, commit: Commit, follower: Follower) -> Any:
-        try:
-            return follower.encode(feed.filtered(commit, follower.record_filter))
-        except Exception:
-            # A fault in one group's operation must not reach the others: its followers meet it again, each by itself.
-            _log.exception("encoding_failed", dataset=self.dataset)
-            return None
-
-    def _dismiss_all(self) -> None:
-        position = self.mark.position
-        for group in list(self._groups.values()):
-            for follower in list(group):
-                self.leave(follower)
-                follower.left_at(position)
 
 
 def _failed(task: asyncio.Task[None]) -> bool:
@@ -261,8 +202,8 @@ class Channels:
         heads = await self._store.heads(list(channels))
         for dataset, channel in channels.items():
             head = heads.get(dataset)
-            behind = head is None or head.deleted or channel.mark.epoch != epoch
-            if head is not None and Position(head.version) > channel.mark.position:
+            behind = head is None or head.deleted or channel.fan_out.taken.epoch != epoch
+            if head is not None and Position(head.version) > channel.fan_out.taken.position:
                 behind = True
             if behind and self._channels.get(dataset) is channel:
                 channel.read_log()

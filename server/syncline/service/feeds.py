@@ -107,7 +107,7 @@ class Feed(ABC):
         if self._membership is not None:
             self._membership.close()
         for cursor in self._cursors.values():
-            cursor.channel.leave(cursor)
+            cursor.channel.fan_out.leave(cursor)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -175,7 +175,7 @@ class Feed(ABC):
 
     def _end(self, error: SynclineError | None) -> None:
         for cursor in self._cursors.values():
-            cursor.channel.leave(cursor)
+            cursor.channel.fan_out.leave(cursor)
         if self._sink is not None and not self._closed:
             self._sink.end(error)
 
@@ -204,7 +204,7 @@ class Feed(ABC):
         return cursor
 
     async def _drop(self, cursor: Cursor) -> None:
-        cursor.channel.leave(cursor)
+        cursor.channel.fan_out.leave(cursor)
         del self._cursors[cursor.head.id]
         await self._channels.release(cursor.channel)
         await self._send(DatasetDeleted(dataset=cursor.head.id, name=cursor.head.name))
@@ -214,21 +214,21 @@ class Feed(ABC):
         """One step towards live; which, ``core/feed.py`` decides."""
         # Next time it is another cursor's turn.
         self._cursors[cursor.head.id] = self._cursors.pop(cursor.head.id)
-        mark = cursor.channel.mark
-        if cursor.epoch != mark.epoch or cursor.channel.gone:
+        fan_out = cursor.channel.fan_out
+        if cursor.epoch != fan_out.mark.epoch or cursor.channel.gone:
             await asyncio.shield(cursor.channel.read_log())
             await self._read_page(cursor)
             return
-        match feed.follow(cursor.position, mark, cursor.channel.recent):
+        match feed.follow(cursor.position, fan_out.mark, fan_out.recent):
             case Follow.JOIN:
                 cursor.live = True
-                cursor.channel.join(cursor)
+                fan_out.join(cursor)
             case Follow.REPLAY:
-                for commit in feed.lacking(cursor.position, cursor.channel.recent):
+                for commit in feed.lacking(cursor.position, fan_out.recent):
                     await self._send(feed.filtered(commit, self.record_filter))
                     cursor.position = commit.position
             case Follow.WAIT_FOR_CHANNEL:
-                await asyncio.shield(cursor.channel.read_log())
+                await cursor.channel.catch_up()
             case Follow.READ_LOG:
                 await self._read_page(cursor)
 

@@ -43,7 +43,7 @@ async def test_a_channel_that_could_not_open_is_tried_anew_by_the_next(
     assert [type(result) for result in results] == [StoreUnavailable] * 3
     monkeypatch.setattr(world.store, "read_log", read_log)
     channel = await world.channels.acquire(known)
-    assert channel.mark.position.version == 1
+    assert channel.fan_out.mark.position.version == 1
     await world.channels.release(channel)
 
 
@@ -55,7 +55,7 @@ async def test_one_waiter_that_gives_up_does_not_end_the_opening_for_the_others(
     await asyncio.sleep(0)
     first.cancel()
     channel = await second
-    assert channel.mark.position.version == 1
+    assert channel.fan_out.mark.position.version == 1
     await world.channels.release(channel)
     assert not world.channels._channels
 

@@ -1,0 +1,197 @@
+"""Codes, limits and log events: what the code has is documented, and what is documented the code has."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import syncline
+from syncline import client, errors
+from syncline.auth.tokens import TokenAuthenticator
+from syncline.cli_settings import facts
+from syncline.config import Settings, variable
+from syncline.core.changes import Change
+from syncline.core.checkpoint import ResyncReason
+from syncline.core.conflicts import ChangeStatus
+from syncline.core.limits import Limits
+from syncline.core.model import ConflictPolicy
+from syncline.web.close_codes import CloseCode
+from tests.support.documents import ROOT, anchors, blocks, prose
+
+PACKAGE = Path(syncline.__file__).parent
+DOCS = ROOT / "docs"
+OPERATIONS = DOCS / "operations.md"
+PROTOCOL = DOCS / "protocol.md"
+DATA_MODEL = DOCS / "data-model.md"
+ABOUT_CODES = [OPERATIONS, PROTOCOL, DATA_MODEL, DOCS / "conflicts.md"]
+
+CODES = {
+    error.code
+    for error in vars(errors).values()
+    if isinstance(error, type) and issubclass(error, errors.SynclineError)
+    if "code" in vars(error)
+}
+CLOSE_CODES = {code.value for code in CloseCode}
+NAMED_BUT_NEVER_SENT = {1006, 1011}
+"""A broken connection has the one without anybody sending it; the other is named as the one that is not used."""
+
+OTHER_CONSTANTS = {
+    *(each.value for enum in (ResyncReason, ConflictPolicy, ChangeStatus) for each in enum),
+    *(variable(name) for name in Settings.model_fields),
+    *(name for name in vars(client) if name.isupper()),
+}
+CONSTANT = re.compile(r"`([A-Z][A-Z0-9_]{3,})`")
+CLOSE_CODE = re.compile(r"\b(10[01]\d|44\d\d)\b")
+ROW = re.compile(r"^\| (.*) \|$", re.MULTILINE)
+WORD = re.compile(r"`([^`]+)`")
+
+
+def rows(page: Path, heading: str) -> list[list[str]]:
+    """The rows of the table under a heading, without its head."""
+    text = prose(page)
+    assert heading.lstrip("# ").lower().replace(" ", "-") in anchors(page)
+    section = re.split(r"^#{2,3} ", text.split(f"\n{heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+    return [[cell.strip() for cell in row.split(" | ")] for row in ROW.findall(section)][2:]
+
+
+def words(cell: str) -> list[str]:
+    """What stands in a cell as code."""
+    return WORD.findall(cell)
+
+
+def server_modules() -> Iterator[ast.Module]:
+    """The syntax trees of the server, without those of the client."""
+    for path in PACKAGE.rglob("*.py"):
+        if path.relative_to(PACKAGE).parts[0] != "client":
+            yield ast.parse(path.read_text(encoding="utf-8"))
+
+
+def calls() -> Iterator[tuple[str, ast.Call]]:
+    """Every call in the server, with the name it is made by."""
+    for tree in server_modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                yield ast.unparse(node.func), node
+
+
+def limits_in_the_code() -> set[str]:
+    """The names by which limits are told."""
+    found: set[str] = set()
+    for name, call in calls():
+        named = [each.value for each in call.keywords if each.arg == "limit"] if name == "LimitExceeded" else []
+        for value in [*named, *(call.args[:1] if name == "_compare" else [])]:
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                found.add(value.value)
+    return found
+
+
+def events_in_the_code() -> set[str]:
+    """What the server logs."""
+    found: set[str] = set()
+    for name, call in calls():
+        if name.startswith("_log."):
+            event = call.args[0]
+            assert isinstance(event, ast.Constant)
+            assert isinstance(event.value, str)
+            found.add(event.value)
+    return found
+
+
+def camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+def settings_of(group: str) -> dict[str, str]:
+    """The settings of a group with their defaults, as a table has them."""
+    return {
+        name: f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+        for name, field in Settings.model_fields.items()
+        if facts(field)["group"] == group
+    }
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_errors_has_exactly_the_codes_of_the_code() -> None:
+    documented = [code for row in rows(OPERATIONS, "## Errors") for code in words(row[0])]
+    assert sorted(documented) == sorted(CODES)
+
+
+@pytest.mark.parametrize("page", ABOUT_CODES, ids=lambda page: page.name)
+def test_a_constant_that_a_page_names_exists(page: Path) -> None:
+    assert set(CONSTANT.findall(prose(page))) <= CODES | OTHER_CONSTANTS
+
+
+def test_all_reasons_for_a_resync_are_documented() -> None:
+    reasons = {word for row in rows(DATA_MODEL, "## When") for word in words(row[0])}
+    assert reasons == set(ResyncReason)
+
+
+# --- close codes ------------------------------------------------------------------------------------------------------
+
+
+def test_the_operators_table_has_every_close_code() -> None:
+    documented = [int(code) for row in rows(OPERATIONS, "## Close codes") for code in row[0].split(", ")]
+    assert sorted(documented) == sorted({*CLOSE_CODES, 1006})
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_a_close_code_that_a_page_names_exists(page: Path) -> None:
+    assert {int(code) for code in CLOSE_CODE.findall(prose(page))} <= CLOSE_CODES | NAMED_BUT_NEVER_SENT
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_limits_has_the_settings_with_their_defaults() -> None:
+    documented = {words(row[1])[0]: row[2] for row in rows(DATA_MODEL, "## Limits")}
+    assert documented == settings_of("Limits of what an identity keeps and sends")
+
+
+def test_the_table_of_limits_names_them_as_answers_do() -> None:
+    settings = Settings(token_secret=None)
+    values = {camel(name): str(getattr(settings.limits, name)) for name in Limits.__dataclass_fields__}
+    assert {words(row[0])[0]: row[2] for row in rows(DATA_MODEL, "## Limits")} == values
+
+
+def test_the_table_of_what_is_forgotten_has_the_settings_with_their_defaults() -> None:
+    documented = {words(row[0])[0]: row[1] for row in rows(DATA_MODEL, "## What is forgotten")}
+    assert documented == settings_of("What is remembered, and how long")
+
+
+def test_every_limit_that_an_answer_can_name_is_documented_with_its_setting() -> None:
+    table = rows(OPERATIONS, "### Limits")
+    assert {limit for row in table for limit in words(row[0])} == limits_in_the_code()
+    assert {setting for row in table for setting in words(row[1])} <= Settings.model_fields.keys()
+
+
+def test_all_kinds_of_changes_have_an_example() -> None:
+    kinds = {camel(re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()) for kind in Change.__args__}
+    examples = "".join(block.text for block in blocks(DATA_MODEL) if block.text.startswith("# phone"))
+    assert kinds == {kind for kind in kinds if f"{{{kind}: {{" in examples}
+
+
+# --- what else operators see ------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_log_events_has_exactly_those_of_the_server() -> None:
+    documented = [event for row in rows(OPERATIONS, "## Logs") for event in words(row[0])]
+    assert sorted(documented) == sorted(events_in_the_code())
+
+
+async def test_a_token_made_as_the_page_says_is_accepted() -> None:
+    secret = b"0123456789abcdef0123456789abcdef"
+    [example] = [block for block in blocks(OPERATIONS) if block.language == "python"]
+    names: dict[str, Any] = {}
+    exec(example.text, names)  # noqa: S102 # our own page
+    authenticator = TokenAuthenticator(secret, lambda: datetime.now(UTC))
+    credential = await authenticator.authenticate(names["token"](secret, "alice", "phone"))
+    assert (credential.viewer.identity, credential.viewer.device) == ("alice", "phone")
