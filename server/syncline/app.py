@@ -72,7 +72,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         dev=settings.dev,
     )
     try:
-        settings.data.mkdir(parents=True, exist_ok=True)
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StartRefused(f"data: {settings.data} cannot be made a folder: {error.strerror}") from error
 
@@ -164,6 +164,10 @@ async def _serve(settings: Settings) -> int:
 
         housekeeping.add_done_callback(stop_if_it_failed)
         _announce(app, settings, listening)
+        if not settings.dev:
+            # Whoever tries it out has just read it.
+            host, port = listening.getsockname()[:2]
+            _log.info("started", version=__version__, host=host, port=port)
         try:
             with short_collections():
                 await server.serve(sockets=[listening])
@@ -171,7 +175,8 @@ async def _serve(settings: Settings) -> int:
             failed = housekeeping.done()
             housekeeping.cancel()
             await asyncio.gather(housekeeping, return_exceptions=True)
-        return 1 if failed else 0
+    _log.info("stopped")
+    return 1 if failed else 0
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -136,7 +136,7 @@ class Settings(BaseSettings):
         10, "A WebSocket without `connection_init` is closed after this.", group=_CONNECTIONS, unit="seconds"
     )
     ping_interval_seconds: float = _duration(
-        20, "How often a WebSocket is sent a ping.", group=_CONNECTIONS, unit="seconds"
+        20, "How long a WebSocket may be silent before it is sent a ping.", group=_CONNECTIONS, unit="seconds"
     )
     send_buffer_bytes: int = _count(
         262_144,

@@ -197,16 +197,6 @@ class Overloaded(SynclineError):
         super().__init__(f"overloaded: {what}", what=what)
 
 
-class ShuttingDown(SynclineError):
-    """The server is draining; connect again, maybe to another node."""
-
-    code = "SHUTTING_DOWN"
-    retryable = True
-
-    def __init__(self) -> None:
-        super().__init__("the server is shutting down")
-
-
 # --- why a server does not start ------------------------------------------------------------------------------------
 
 

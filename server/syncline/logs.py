@@ -13,7 +13,6 @@ import random
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from contextlib import AbstractContextManager
 from datetime import date, timedelta
 from enum import Enum
 from pathlib import PurePath
@@ -97,11 +96,6 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return logger
 
 
-def log_context(**ids: str) -> AbstractContextManager[None]:
-    """Within it, all that this task and those it starts log carries ``ids``: ``request_id``, ``connection_id``."""
-    return structlog.contextvars.bound_contextvars(**ids)
-
-
 def new_id() -> str:
     """A fresh id for a request or a connection."""
     return f"{_random.getrandbits(64):016x}"
@@ -172,7 +166,6 @@ def _console_renderer(*, colors: bool) -> Processor:
 
 
 _FACTS: Final[list[Processor]] = [
-    structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import logging
@@ -106,25 +105,6 @@ def test_auto_is_json_when_nobody_looks() -> None:
     log.info("drained")
 
     assert lines(stream)[0]["event"] == "drained"
-
-
-async def test_ids_are_on_all_that_a_task_logs_and_on_nothing_else(stream: io.StringIO) -> None:
-    async def serve(request_id: str) -> None:
-        with logs.log_context(request_id=request_id):
-            log.info("before", mine=request_id)
-            await asyncio.sleep(0)
-            logging.getLogger("library").warning("from a library")
-            log.info("after", mine=request_id)
-
-    await asyncio.gather(serve("r1"), serve("r2"))
-    log.info("outside")
-
-    *inside, outside = lines(stream)
-    assert [line["request_id"] for line in inside if "mine" in line] == [
-        line["mine"] for line in inside if "mine" in line
-    ]
-    assert {line["request_id"] for line in inside if line["logger"] == "library"} == {"r1", "r2"}
-    assert "request_id" not in outside
 
 
 def test_ids_are_fresh() -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Protocol
 
 import strawberry
 from strawberry import UNSET
 
-from syncline.api.scalars import JSON, Checkpoint
+from syncline.api.scalars import JSON, Checkpoint, json_of_input
 from syncline.core import changes as core
 from syncline.core import model
 from syncline.core.ids import RecordKey, Version, dataset_id, dataset_name
 from syncline.core.json_values import JsonText
 from syncline.errors import InvalidInput
 
-NULL = JsonText("null")
 _MAX_VERSION = 2**31 - 1
 
 
@@ -55,7 +56,7 @@ class BaseInput:
                 raise InvalidInput("base.version", "must be 0 or more")
             return core.AtVersion(Version(self.version))
         if isinstance(self.value, ValueInput):
-            return core.AtValue(_json(self.value.json, "base.value.json"))
+            return core.AtValue(json_of_input(self.value.json, "base.value.json"))
         if self.absent is True:
             return core.Absent()
         if self.any is True:
@@ -63,15 +64,8 @@ class BaseInput:
         raise InvalidInput("base", "absent and any can only be true")
 
 
-def _json(value: JSON | None, field: str) -> JsonText:
-    """A JSON argument whose null is JSON's null; left out, it is missed."""
-    if value is UNSET:
-        raise InvalidInput(field, "is required; null stands for JSON null")
-    return NULL if value is None else _text(value)
-
-
-def _text(value: JSON) -> JsonText:
-    return JsonText(str(value))
+class _Keyed(Protocol):
+    key: str
 
 
 def _base(base: BaseInput | None) -> core.Base:
@@ -92,7 +86,7 @@ class PutInput:
     def change(self) -> core.Change:
         return core.Put(
             key=RecordKey(self.key),
-            value=_json(self.value, "put.value"),
+            value=json_of_input(self.value, "value"),
             base=_base(self.base),
             device_time=_time(self.device_time),
         )
@@ -118,7 +112,7 @@ class MergeInput:
     def change(self) -> core.Change:
         return core.Merge(
             key=RecordKey(self.key),
-            patch=_text(self.patch),
+            patch=json_of_input(self.patch, "patch"),
             base=_base(self.base),
             device_time=_time(self.device_time),
         )
@@ -141,10 +135,14 @@ class BoundInput:
     device_time: datetime | None = UNSET
 
     def max(self) -> core.Change:
-        return core.Max(key=RecordKey(self.key), value=_text(self.value), device_time=_time(self.device_time))
+        return core.Max(
+            key=RecordKey(self.key), value=json_of_input(self.value, "value"), device_time=_time(self.device_time)
+        )
 
     def min(self) -> core.Change:
-        return core.Min(key=RecordKey(self.key), value=_text(self.value), device_time=_time(self.device_time))
+        return core.Min(
+            key=RecordKey(self.key), value=json_of_input(self.value, "value"), device_time=_time(self.device_time)
+        )
 
 
 @strawberry.input(description="Members of an array that is used as a set.")
@@ -154,7 +152,7 @@ class SetInput:
     device_time: datetime | None = UNSET
 
     def _members(self) -> tuple[JsonText, ...]:
-        return tuple(_text(member) for member in self.members)
+        return tuple(json_of_input(member, f"members[{index}]") for index, member in enumerate(self.members))
 
     def add(self) -> core.Change:
         return core.AddToSet(key=RecordKey(self.key), members=self._members(), device_time=_time(self.device_time))
@@ -180,19 +178,35 @@ class ChangeInput:
     add_to_set: SetInput | None = UNSET
     remove_from_set: SetInput | None = UNSET
 
-    def change(self) -> core.Change:
-        """Raises InvalidInput."""
-        for simple in (self.put, self.remove, self.merge, self.increment):
-            if simple:
-                return simple.change()
+    def change(self, place: str) -> core.Change:
+        """The change, which stands at ``place`` in the input; a malformed one says there what is wrong."""
+        kind, proposed, made = self._kind()
+        try:
+            return made()
+        except InvalidInput as error:
+            return core.Malformed(
+                key=RecordKey(proposed.key),
+                field=f"{place}.{kind}.{error.facts['field']}",
+                reason=str(error.facts["reason"]),
+            )
+
+    def _kind(self) -> tuple[str, _Keyed, Callable[[], core.Change]]:
+        if self.put:
+            return "put", self.put, self.put.change
+        if self.remove:
+            return "remove", self.remove, self.remove.change
+        if self.merge:
+            return "merge", self.merge, self.merge.change
+        if self.increment:
+            return "increment", self.increment, self.increment.change
         if self.max:
-            return self.max.max()
+            return "max", self.max, self.max.max
         if self.min:
-            return self.min.min()
+            return "min", self.min, self.min.min
         if self.add_to_set:
-            return self.add_to_set.add()
+            return "addToSet", self.add_to_set, self.add_to_set.add
         if self.remove_from_set:
-            return self.remove_from_set.remove()
+            return "removeFromSet", self.remove_from_set, self.remove_from_set.remove
         raise InvalidInput("changes", "a change is exactly one of its kinds")
 
 

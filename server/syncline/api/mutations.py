@@ -24,7 +24,7 @@ class Mutation:
         )
     )
     async def sync(self, info: Info, input: SyncInput) -> SyncResult:  # noqa: A002 - the schema's name
-        changes = tuple(change.change() for change in input.changes or ())
+        changes = tuple(change.change(f"changes[{index}]") for index, change in enumerate(input.changes or ()))
         synced = await info.context.services.syncs.sync(
             info.context.viewer,
             input.dataset.value(),

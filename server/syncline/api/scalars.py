@@ -8,16 +8,18 @@ from typing import Any, NewType, cast
 import msgspec
 from graphql import GraphQLError, ValueNode
 from graphql.utilities import value_from_ast_untyped
-from strawberry import scalar
+from strawberry import UNSET, scalar
 from strawberry.types.scalar import ScalarDefinition
 
 from syncline.core.checkpoint import Since, parse_since
 from syncline.core.json_values import JsonText, json_text
+from syncline.errors import InvalidInput
 
 JSON = NewType("JSON", object)
-"""In resolvers a ``JsonText``."""
+"""In resolvers a ``JsonText``; as input, an InvalidInput where the value breaks a rule. See ``json_of_input``."""
 Checkpoint = NewType("Checkpoint", object)
 """In resolvers, as input a ``Since``; as output a ``core.checkpoint.Checkpoint`` or ``START``."""
+NULL = JsonText("null")
 
 
 def _serialize_json(value: JsonText) -> msgspec.Raw:
@@ -25,11 +27,15 @@ def _serialize_json(value: JsonText) -> msgspec.Raw:
     return msgspec.Raw(value.encode())
 
 
-def _parse_json(value: object) -> JsonText:
-    return json_text(value, field="JSON")
+def _parse_json(value: object) -> JsonText | InvalidInput:
+    # Not raised: that would fail the whole sync, also where each change is to have an outcome of its own.
+    try:
+        return json_text(value, field="JSON")
+    except InvalidInput as error:
+        return error.with_traceback(None)
 
 
-def _parse_json_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> JsonText:
+def _parse_json_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> JsonText | InvalidInput:
     return _parse_json(value_from_ast_untyped(node, variables))
 
 
@@ -84,6 +90,15 @@ SCALARS: dict[object, ScalarDefinition] = {
         parse_value=_parse_datetime,
     ),
 }
+
+
+def json_of_input(value: JSON | None, field: str) -> JsonText:
+    """The JSON that came in as an argument; null is JSON's null. Raises InvalidInput if it is none, or was left out."""
+    if value is UNSET:
+        raise InvalidInput(field, "is required; null stands for JSON null")
+    if isinstance(value, InvalidInput):
+        raise InvalidInput(field, str(value.facts["reason"]))
+    return NULL if value is None else JsonText(str(value))
 
 
 def since_of(checkpoint: Checkpoint | None) -> Since | None:

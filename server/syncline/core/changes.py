@@ -110,8 +110,16 @@ class RemoveFromSet(_Keyed):
     members: tuple[JsonText, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Malformed(_Keyed):
+    """A change that breaks a rule of its type, whatever the record is; ``field`` and ``reason`` as in InvalidInput."""
+
+    field: str
+    reason: str
+
+
 BasedChange = Put | Remove | Merge
 """Changes that can conflict."""
 CommutativeChange = Increment | Max | Min | AddToSet | RemoveFromSet
 """Changes whose outcome does not depend on what the device saw: never a conflict."""
-Change = BasedChange | CommutativeChange
+Change = BasedChange | CommutativeChange | Malformed

@@ -14,7 +14,6 @@ from typing import assert_never
 from syncline.core import operations
 from syncline.core.changes import (
     Absent,
-    AddToSet,
     AnyState,
     AtCheckpoint,
     AtValue,
@@ -22,13 +21,9 @@ from syncline.core.changes import (
     Base,
     BasedChange,
     Change,
-    Increment,
-    Max,
     Merge,
-    Min,
     Put,
     Remove,
-    RemoveFromSet,
 )
 from syncline.core.ids import Version
 from syncline.core.json_values import JsonText, parsed, same, same_value, unparsed
@@ -73,7 +68,7 @@ def judge(
     """What becomes of ``change`` on a record that now is ``current``.
 
     ``seen`` is what the device knew by its checkpoint; ``next_version`` is the commit being made, whose own earlier
-    changes are no conflict. Raises ChangeNotApplicable.
+    changes are no conflict. Raises ChangeNotApplicable, and InvalidInput for a malformed change.
     """
     before = None if current is None else current.value
     after = operations.apply(change, before)
@@ -81,7 +76,7 @@ def judge(
         return _UNCHANGED
     own = current is not None and written_by(current, author, next_version)
     unseen = left_unseen(current, seen, own=own)
-    if isinstance(change, Increment | Max | Min | AddToSet | RemoveFromSet):
+    if not isinstance(change, BasedChange):
         return Judgement(ChangeStatus.APPLIED, after, unseen)
     if holds(change.base, current, seen):
         patched_blindly = isinstance(change, Merge) and isinstance(change.base, AnyState)

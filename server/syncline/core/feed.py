@@ -129,4 +129,6 @@ def filtered(commit: Commit, record_filter: RecordFilter) -> Commit:
     """``commit`` as a follower with this filter gets it. It may hold no record: its checkpoint still moves on."""
     if not record_filter.prefix and record_filter.skip_author is None:
         return commit
-    return replace(commit, records=tuple(r for r in commit.records if record_filter.lets_through(r)))
+    records = tuple(record for record in commit.records if record_filter.lets_through(record))
+    # As of a commit that is read from the log: nobody wrote nothing.
+    return replace(commit, records=records, author=author_of(records))

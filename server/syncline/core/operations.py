@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any, assert_never
 
-from syncline.core.changes import AddToSet, Change, Increment, Max, Merge, Min, Put, Remove, RemoveFromSet
+from syncline.core.changes import AddToSet, Change, Increment, Malformed, Max, Merge, Min, Put, Remove, RemoveFromSet
 from syncline.core.json_values import JsonText, parsed, same_value, unparsed, whole
-from syncline.errors import ChangeNotApplicable
+from syncline.errors import ChangeNotApplicable, InvalidInput
 
 
 def apply(change: Change, current: JsonText | None) -> JsonText | None:
-    """The value after ``change``. Raises ChangeNotApplicable if it does not fit the current value."""
+    """The value after ``change``. Raises ChangeNotApplicable if it does not fit the current value, and InvalidInput."""
     match change:
         case Put():
             return change.value
@@ -30,6 +30,8 @@ def apply(change: Change, current: JsonText | None) -> JsonText | None:
             return _added(change, current)
         case RemoveFromSet():
             return _taken_out(change, current)
+        case Malformed():
+            raise InvalidInput(change.field, change.reason)
         case _:
             assert_never(change)
 

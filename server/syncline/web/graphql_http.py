@@ -22,7 +22,6 @@ from syncline.errors import (
     BadRequest,
     LimitExceeded,
     Overloaded,
-    ShuttingDown,
     StoreUnavailable,
     SynclineError,
     Unauthenticated,
@@ -160,7 +159,7 @@ def _status_of(error: Exception) -> tuple[int, Mapping[str, str]]:
             return 401, {"www-authenticate": 'Bearer error="invalid_token"'}
         case LimitExceeded():
             return 413, {}
-        case Overloaded() | ShuttingDown() | StoreUnavailable():
+        case Overloaded() | StoreUnavailable():
             return 503, {"retry-after": "1"}
         case SynclineError():
             return 400, {}

@@ -7,13 +7,17 @@ import math
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
+from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from syncline.config import Settings
+from syncline.logs import get_logger
 from syncline.web.http_protocol import HttpProtocol
 from syncline.web.server_protocol import WebSocketProtocol
+
+_log = get_logger(__name__)
 
 BACKLOG = 2_048
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -21,6 +25,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 class Server(uvicorn.Server):
     """Drains on SIGTERM or Ctrl-C, and then lets the process end as it likes."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        _log.info("draining", signal=signal.Signals(sig).name)
+        super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -110,6 +110,42 @@ async def test_a_conflict_is_an_answer_that_holds_the_current_record(api: Api) -
     assert head.version == 1
 
 
+def nested(levels: int) -> Any:
+    return [nested(levels - 1)] if levels else []
+
+
+async def test_in_atomic_mode_a_malformed_change_is_named_and_nothing_is_applied(api: Api) -> None:
+    changes = [{"put": {"key": "a", "value": 1}}, {"max": {"key": "b", "value": "\u0000"}}]
+    given = {"dataset": {"name": "notes"}, "mutationId": "m", "changes": changes}
+    error = await api.error(SYNC, input=given)
+    assert error["extensions"]["code"] == "INVALID_INPUT"
+    assert error["extensions"]["field"] == "changes[1].max.value"
+    assert await api.data('{dataset(dataset:{name:"notes"}){version}}') == {"dataset": None}
+
+
+async def test_in_per_change_mode_a_malformed_change_wedges_nothing(api: Api) -> None:
+    changes: list[Any] = [
+        {"addToSet": {"key": "set", "members": [1, "\u0000"]}},
+        {"put": {"key": "deep", "value": nested(65)}},
+        {"put": {"key": "good", "value": 1}},
+        {"merge": {"key": "b", "patch": {}, "base": {"absent": False}}},
+    ]
+    for _ in range(2):
+        answer = await sync(api, *changes, mutationId="m", atomic=False)
+        assert [(result["key"], result["status"], result["code"]) for result in answer["results"]] == [
+            ("set", "REJECTED", "INVALID_INPUT"),
+            ("deep", "REJECTED", "INVALID_INPUT"),
+            ("good", "APPLIED", None),
+            ("b", "REJECTED", "INVALID_INPUT"),
+        ]
+        assert [result["details"] and result["details"]["field"] for result in answer["results"]] == [
+            "changes[0].addToSet.members[1]",
+            "changes[1].put.value",
+            None,
+            "changes[3].merge.base",
+        ]
+
+
 async def test_in_per_change_mode_a_bad_change_wedges_nothing(small_api: Api) -> None:
     await sync(small_api, {"put": {"key": "a", "value": 1}}, by=viewer("phone"))
     answer = await sync(
