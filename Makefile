@@ -34,7 +34,7 @@ endif
 .PHONY: help run test lint soak bench schema docs lock clean FORCE
 
 help:
-	@echo 'make run     start a server to try out, with its data in ./data (SERVE_ARGS="--port 9000")'
+	@echo 'make run     start a server to try out, with its data in ./syncline-data (SERVE_ARGS="--port 9000")'
 	@echo 'make test    lint, types and all tests but the long ones (PYTEST_ARGS="tests/unit -x")'
 	@echo 'make lint    lint and types only'
 	@echo 'make soak    the long tests'
@@ -42,10 +42,10 @@ help:
 	@echo 'make schema  write schema.graphql anew'
 	@echo 'make docs    write docs/configuration.md anew'
 	@echo 'make lock    write the requirement locks anew (UPGRADE=--upgrade for newer versions)'
-	@echo 'make clean   remove all that was made, but not ./data'
+	@echo 'make clean   remove all that was made, but not ./syncline-data'
 
 run: $(RUNTIME) $(WEB_BUILT)
-	exec $(BIN)/syncline serve --dev --data data $(SERVE_ARGS)
+	exec $(BIN)/syncline serve --dev $(SERVE_ARGS)
 
 test: lint $(WEB_BUILT) $(NODE_TESTS_INSTALLED)
 	$(BIN)/pytest -m 'not soak' $(PYTEST_ARGS)

@@ -138,7 +138,7 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._server = RunningServer(folder / "data")
+        self._server = RunningServer(folder / "syncline-data")
         self._started_at = 0
         self._terminals: dict[str, Terminal] = {}
         self._printed: list[str] | None = None
@@ -194,7 +194,7 @@ class Reader:
 
     def _make_run(self, text: str) -> None:
         assert text == "make run\n"
-        assert "serve --dev --data data " in read(ROOT / "Makefile"), "`make run` is not what the reader's server does"
+        assert "serve --dev $(SERVE_ARGS)" in read(ROOT / "Makefile"), "`make run` is not what the reader's server does"
         self._started_at = len(self._server.output)
         self._server.start()
 

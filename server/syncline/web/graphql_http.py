@@ -36,6 +36,8 @@ from syncline.web.requests import GraphqlRequest
 
 _encode = msgspec.json.Encoder().encode
 
+_SUBSCRIPTIONS = "Subscriptions are served over WebSocket (graphql-transport-ws), at this same path"
+
 
 class _ErrorExtensions(msgspec.Struct, frozen=True):
     code: str = ""
@@ -78,7 +80,9 @@ class GraphqlHttp:
         media_type = acceptable(request.headers.get("accept"))
         try:
             if media_type is None:
-                raise _Answered(406, BadRequest(f"answers are in {' or '.join(MediaType)}; accept one of them"))
+                raise _Answered(
+                    406, BadRequest(f"answers are in {' or '.join(MediaType)}; accept one of them. {_SUBSCRIPTIONS}")
+                )
             graphql_request = await self._read(request)
             credential = await self._authenticate(request)
             return await self._execute(request, graphql_request, credential, media_type, name)
@@ -133,7 +137,7 @@ class GraphqlHttp:
             case OperationKind.MUTATION:
                 response = await backend.mutations.run(lambda: operation.execute(variables, context))
             case OperationKind.SUBSCRIPTION:
-                raise BadRequest("subscriptions are served over WebSocket (graphql-transport-ws), at this same path")
+                raise BadRequest(_SUBSCRIPTIONS)
         return _answer(response, credential, media_type, name)
 
 
