@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import BrowserContext, Page, async_playwright
+from playwright.async_api import BrowserContext, Page, async_playwright, expect
 
 from syncline.web.pages import STATIC
 from tests.support.server import RunningServer, running_server
@@ -21,6 +21,10 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+# As long as for all else: these browsers share their cores with servers under test.
+expect.set_options(timeout=20_000)
 
 
 class Visit:

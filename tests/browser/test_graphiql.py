@@ -9,6 +9,7 @@ from tests.support.server import RunningServer
 
 async def test_graphiql_runs_an_example_with_the_token_already_set(visit: Visit) -> None:
     page = await visit.open("/graphiql")
+    await expect(page.locator(".graphiql-query-editor")).to_contain_text("identityId")
     await page.get_by_role("button", name="Execute query").click()
     await expect(page.locator(".graphiql-response")).to_contain_text('"identityId": "dev"')
     assert visit.troubles == []
@@ -17,6 +18,7 @@ async def test_graphiql_runs_an_example_with_the_token_already_set(visit: Visit)
 async def test_a_subscription_in_graphiql_shows_what_another_device_writes(visit: Visit, server: RunningServer) -> None:
     page = await visit.open("/graphiql")
     await page.get_by_role("tab", name="IdentityChanges").click()
+    await expect(page.locator(".graphiql-query-editor")).to_contain_text("identityChanges")
     await page.get_by_role("button", name="Execute query").click()
     answer = page.locator(".graphiql-response")
     await expect(answer).to_contain_text("Ready")

@@ -116,29 +116,31 @@ def tasks(server: WebServer) -> int:
     return server.call(count_them)
 
 
-def settle(server: WebServer, at_rest: int) -> None:
-    """Wait until what comes to an end by itself has ended."""
+def settle(server: WebServer, sockets: int, at_rest: int | None = None) -> None:
+    """Wait until only so many WebSockets are open, and so many tasks there."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while tasks(server) > at_rest:
+    while server.sockets_open() > sockets or (at_rest is not None and tasks(server) > at_rest):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def assert_leaves_no_cycles(server: WebServer, work: Callable[[], object]) -> None:
+def assert_leaves_no_cycles(server: WebServer, work: Callable[[], object], *, sockets: int) -> None:
     """Once all that is made once is there, hardly anything that ``work`` leaves is freed by the collector only.
 
-    Less than one object in four times: what the test itself or a library makes now and then is no matter.
+    Less than one object in four times: what the test itself or a library makes now and then is no matter. ``sockets``
+    are those that stay open meanwhile.
     """
+    settle(server, sockets)
     at_rest = tasks(server)
     for _ in range(20):
         work()
-    settle(server, at_rest)
+    settle(server, sockets, at_rest)
     gc.collect()
     gc.disable()
     try:
         for _ in range(TIMES):
             work()
-        settle(server, at_rest)
+        settle(server, sockets, at_rest)
         # Not gc.garbage: what a finalizer tears apart first never gets there.
         there = kinds_of_objects()
         gc.collect()
@@ -150,17 +152,19 @@ def assert_leaves_no_cycles(server: WebServer, work: Callable[[], object]) -> No
 
 def test_a_sync_leaves_no_cycles(server: WebServer) -> None:
     with closing(Socket(server, "phone")) as phone:
-        assert_leaves_no_cycles(server, lambda: phone.execute(a_sync()))
+        assert_leaves_no_cycles(server, lambda: phone.execute(a_sync()), sockets=1)
 
 
 def test_a_conflict_leaves_no_cycles(server: WebServer) -> None:
     with closing(Socket(server, "phone")) as phone:
-        assert_leaves_no_cycles(server, lambda: phone.execute(a_sync(base={"absent": True}), "SyncConflicted"))
+        assert_leaves_no_cycles(
+            server, lambda: phone.execute(a_sync(base={"absent": True}), "SyncConflicted"), sockets=1
+        )
 
 
 def test_a_sync_over_http_leaves_no_cycles(server: WebServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_SECONDS) as connection:
-        assert_leaves_no_cycles(server, lambda: post(server, connection))
+        assert_leaves_no_cycles(server, lambda: post(server, connection), sockets=0)
 
 
 def test_an_http_connection_leaves_no_cycles(server: WebServer) -> None:
@@ -168,7 +172,7 @@ def test_an_http_connection_leaves_no_cycles(server: WebServer) -> None:
         with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_SECONDS) as connection:
             post(server, connection)
 
-    assert_leaves_no_cycles(server, connect)
+    assert_leaves_no_cycles(server, connect, sockets=0)
 
 
 def test_a_delivery_leaves_no_cycles(server: WebServer) -> None:
@@ -185,7 +189,7 @@ def test_a_delivery_leaves_no_cycles(server: WebServer) -> None:
             assert "Commit" in str(laptop.receive())
             assert "Commit" in str(tablet.receive())
 
-        assert_leaves_no_cycles(server, deliver)
+        assert_leaves_no_cycles(server, deliver, sockets=3)
 
 
 def test_a_watcher_that_comes_and_goes_leaves_no_cycles(server: WebServer) -> None:
@@ -193,4 +197,4 @@ def test_a_watcher_that_comes_and_goes_leaves_no_cycles(server: WebServer) -> No
         with closing(Socket(server, "laptop")) as laptop:
             laptop.watch()
 
-    assert_leaves_no_cycles(server, come_and_go)
+    assert_leaves_no_cycles(server, come_and_go, sockets=0)

@@ -27,6 +27,7 @@ from tests.support.core_builders import commit as a_commit
 from tests.support.world import World, now
 
 SCHEMA = graphql_schema()
+LIMITS = DocumentLimits(tokens=100_000, aliases=10_000, directives=10_000, fields=10_000)
 ARGUMENTS = "dataset: $ref, skipOwn: $skip, prefix: $prefix"
 EVENTS: list[FeedEvent] = [
     Ready(checkpoint=START, resumed=False),
@@ -99,7 +100,7 @@ def requests(documents: list[str]) -> st.SearchStrategy[Request]:
 
 
 def engine() -> Engine:
-    return Engine(SCHEMA, Documents(SCHEMA, DocumentLimits(), entries=100, source_bytes=1 << 20))
+    return Engine(SCHEMA, Documents(SCHEMA, LIMITS, entries=100, source_bytes=1 << 20))
 
 
 class Api:

@@ -1,4 +1,5 @@
 import { createGraphiQLFetcher, type Fetcher } from '@graphiql/toolkit';
+import { asked } from './asked.ts';
 
 /**
  * Queries and mutations go by POST, subscriptions over `graphql-transport-ws`. Either way the request carries what then
@@ -18,6 +19,11 @@ export function createFetcher(graphqlPath: string, startHeaders: string | undefi
   return (parameters, options) => {
     // GraphiQL reads the schema before its headers editor is there.
     const early = parameters.operationName === 'IntrospectionQuery' && options?.headers === undefined;
-    return send(parameters, early ? { ...options, ...forIntrospection } : options);
+    const { request, document } = asked(parameters);
+    return send(request, {
+      ...options,
+      ...(early ? forIntrospection : {}),
+      ...(document === undefined ? {} : { documentAST: document }),
+    });
   };
 }

@@ -1,0 +1,67 @@
+"""Sockets: the bounded sender of a connection, mutations of devices that left, and shared encodings."""
+
+from __future__ import annotations
+
+from tests.planted.bugs.model import PlantedBug, noticed_by
+
+SENDER = "unit/web/test_sender"
+
+BUGS = (
+    PlantedBug(
+        name="the sender claims what it drops",
+        sentence="An event for which there is no room is dropped, and its feed believes that it was sent.",
+        file="web/sender.py",
+        old="        if not self._accepts(len(message)):\n            return False\n",
+        new="        if not self._accepts(len(message)):\n            return True\n",
+        selection=noticed_by(SENDER, "test_a_push_over_the_limit_is_refused_and_nothing_of_it_is_sent"),
+    ),
+    PlantedBug(
+        name="the sender has no bound",
+        sentence="A device that reads slowly fills the server's memory.",
+        file="web/sender.py",
+        old="return pending + size <= self._limit or pending <= self._limit // 4",
+        new="return True",
+        selection=noticed_by(SENDER, "test_a_push_over_the_limit_is_refused_and_nothing_of_it_is_sent"),
+    ),
+    PlantedBug(
+        name="an event overtakes who waits",
+        sentence="A later commit is sent before the one for which there was no room yet.",
+        file="web/sender.py",
+        old="return not self._closed and not self._waiting and self._fits(size)",
+        new="return not self._closed and self._fits(size)",
+        selection=noticed_by(SENDER, "test_who_waits_is_served_in_turn_and_before_a_push"),
+    ),
+    PlantedBug(
+        name="an answer overtakes what waits for the tick",
+        sentence="A sync is answered before the events that it follows.",
+        file="web/sender.py",
+        old="if self._flusher is None and not self._queue and self._outlet.write_now(message):",
+        new="if self._flusher is None and self._outlet.write_now(message):",
+        selection=noticed_by(SENDER, "test_an_answer_takes_what_waits_for_the_tick_along_in_front_of_it"),
+    ),
+    PlantedBug(
+        name="what waits for the tick is sent twice",
+        sentence="A device gets every event that was not sent at once a second time.",
+        file="web/sender.py",
+        old="            self._written_at = self._loop.time()\n"
+        "            self._queue.clear()\n            self._queued = 0\n",
+        new="            self._written_at = self._loop.time()\n",
+        selection=noticed_by(SENDER, "test_pushes_within_a_tick_leave_together_and_in_order"),
+    ),
+    PlantedBug(
+        name="a disconnect cancels the mutation",
+        sentence="A sync that the server had begun is given up because its device lost the connection.",
+        file="web/mutations.py",
+        old="return await asyncio.shield(task)",
+        new="return await task",
+        selection=noticed_by("unit/web/test_mutations", "test_giving_up_the_waiting_does_not_stop_the_mutation"),
+    ),
+    PlantedBug(
+        name="subscriptions with other variables share an encoding",
+        sentence="A device gets the fields that another one asked for.",
+        file="api/engine.py",
+        old="return (operation.document.fingerprint, operation.name, shaping)",
+        new="return (operation.document.fingerprint, operation.name)",
+        selection=noticed_by("property/test_cohorts", "test_a_cohort_gets_what_each_of_it_would_get_alone"),
+    ),
+)
