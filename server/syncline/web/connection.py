@@ -164,6 +164,8 @@ class Connection:
         now = self._loop.time()
         self._heartbeat.expires_at = now + (credential.expires_at - self._backend.clock()).total_seconds()
         self._credential = credential
+        # A socket is open for long, and nobody looks at them again.
+        self._scope["headers"] = []
         self._sender.put(CONNECTION_ACK)
         self._look()
 

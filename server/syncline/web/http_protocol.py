@@ -6,6 +6,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from syncline.web.server_protocol import WebSocketProtocol
+
 
 class HttpProtocol(HttpToolsProtocol):
     """One HTTP connection, until it is closed or becomes a WebSocket.
@@ -23,3 +25,6 @@ class HttpProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         super().handle_websocket_upgrade()
         self.parser = None
+        protocol = self.transport.get_protocol()
+        if isinstance(protocol, WebSocketProtocol):
+            protocol.read_only_frames()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
 from syncline.service.sinks import SinkClosed
 from syncline.web.flush_tick import FlushTick
@@ -29,9 +28,10 @@ class Sender:
         self._limit = limit
         # So that the outlet being writable means that there is room.
         outlet.limit_buffer(min(limit // 4, _OUTLET_BYTES))
-        self._queue: deque[bytes] = deque()
+        # Lists: an empty deque takes ten times as much.
+        self._queue: list[bytes] = []
         self._queued = 0
-        self._waiting: deque[tuple[bytes | None, asyncio.Future[None]]] = deque()
+        self._waiting: list[tuple[bytes | None, asyncio.Future[None]]] = []
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
         self._handed_over = 0
@@ -121,7 +121,7 @@ class Sender:
         self._queue.clear()
         self._queued = 0
         while self._waiting:
-            _, waiter = self._waiting.popleft()
+            _, waiter = self._waiting.pop(0)
             if not waiter.done():
                 waiter.set_exception(SinkClosed())
 
@@ -163,7 +163,7 @@ class Sender:
             message, waiter = self._waiting[0]
             if not self._fits(1 if message is None else len(message)):
                 return
-            self._waiting.popleft()
+            self._waiting.pop(0)
             if waiter.done():
                 continue
             if message is not None:
@@ -178,7 +178,7 @@ class Sender:
         try:
             while not self._closed and (self._queue or self._waiting):
                 if self._queue:
-                    message = self._queue.popleft()
+                    message = self._queue.pop(0)
                     self._queued -= len(message)
                     self._handed_over += len(message)
                     await self._outlet.write(message)

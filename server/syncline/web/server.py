@@ -56,6 +56,8 @@ def make_server(asgi: ASGIApp, settings: Settings) -> Server:
             ws_per_message_deflate=False,
             loop="none",
             lifespan="off",
+            # Nothing here depends on where a request seems to come from, and each layer costs every socket memory.
+            proxy_headers=False,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -25,10 +25,11 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
-from websockets.protocol import State
+from websockets.protocol import Protocol, State
 
 from syncline.web.close_codes import CloseCode
 from syncline.web.outlets import TRANSPORT_EXTENSION
+from syncline.web.waiting import Gate, Inbox
 
 _CLOSING_SECONDS = 5.0
 """How long a peer may take to answer our close frame."""
@@ -51,8 +52,13 @@ def text_frame(message: bytes) -> bytes:
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """One WebSocket of uvicorn's."""
 
+    queue: Inbox[ASGIReceiveEvent]  # type: ignore[assignment] # all that uvicorn uses of its own
+    writable: Gate  # type: ignore[assignment]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.queue = Inbox()
+        self.writable = Gate()
         self.drain: Callable[[], None] | None = None
         self._fragments = bytearray()
         self._owed_pong: bytes | None = None
@@ -118,6 +124,16 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.response.status_code == 101:
             extensions = cast("dict[str, object]", self.scope["extensions"])
             extensions[TRANSPORT_EXTENSION] = _Outlet(self)
+
+    def read_only_frames(self) -> None:
+        """To be called between the handshake's request and all that follows it: the request need not be kept.
+
+        The parser that has read it is a generator, and holds it as long as it runs.
+        """
+        if self.handshake_initiated and self.conn.handshake_exc is None:
+            self.conn.parser.close()
+            self.conn.parser = Protocol.parse(self.conn)
+            next(self.conn.parser)
 
     def _forget_handshake(self) -> None:
         # A socket is open for long, and nobody looks at these again.
