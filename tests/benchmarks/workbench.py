@@ -14,11 +14,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.benchmarks.contenders import Contender, running_baseline
 from tests.benchmarks.cores import Cores, CoreSet, running_on
 from tests.benchmarks.target import Target
+from tests.benchmarks.wire.failures import LoadFailed
 from tests.support.server import running_server
 
 LONGEST_LOAD_SECONDS = 300.0
+_LINES_OF_OUTPUT = 200
+_ADDRESS = "127.0.0.1"
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -32,20 +36,25 @@ class Workbench:
     folder: Path
 
     @contextmanager
-    def server(self, tokens: Iterable[tuple[str, str]], *flags: str) -> Iterator[Target]:
-        """A server on its processor, with a new database, and a token for each ``(identity, device)``."""
-        with (
-            tempfile.TemporaryDirectory(dir=self.folder) as folder,
-            running_on(self.cores.server),
-            running_server(Path(folder), *flags) as running,
-        ):
-            yield Target(
-                address="127.0.0.1",
-                port=running.port,
-                pid=running.pid,
-                tokens={(identity, device): running.token(device, identity) for identity, device in tokens},
-            )
-            assert running.stop() == 0, "the server did not end well:\n" + "".join(running.output)
+    def server(
+        self, tokens: Iterable[tuple[str, str]], *flags: str, contender: Contender = Contender.SYNCLINE
+    ) -> Iterator[Target]:
+        """A server on its processor, with nothing in it, and a token for each ``(identity, device)``."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as name:
+            folder = Path(name)
+            if contender is Contender.SYNCLINE:
+                with running_on(self.cores.server), running_server(folder, *flags) as server:
+                    own = {each: server.token(each[1], each[0]) for each in tokens}
+                    try:
+                        yield Target(address=_ADDRESS, port=server.port, pid=server.pid, tokens=own)
+                    except LoadFailed as error:
+                        error.add_note("The server said:\n" + "".join(server.output[-_LINES_OF_OUTPUT:]))
+                        raise
+                    assert server.stop() == 0, "the server did not end well:\n" + "".join(server.output)
+            else:
+                with running_baseline(contender, folder, self.cores) as baseline:
+                    plain = {(identity, device): f"{identity}/{device}" for identity, device in tokens}
+                    yield Target(address=_ADDRESS, port=baseline.port, pid=baseline.pid, tokens=plain)
 
     def generate(self, load: Callable[[A], Coroutine[Any, Any, R]], argument: A) -> R:
         """What ``load(argument)`` returns, which runs in a new process on the generator's processors.
@@ -53,7 +62,7 @@ class Workbench:
         ``load`` is a function of a module; its argument and result can be pickled.
         """
         with ProcessPoolExecutor(
-            1, mp_context=get_context("spawn"), initializer=_settle_down, initargs=(self.cores.generator,)
+            1, mp_context=get_context("forkserver"), initializer=_settle_down, initargs=(self.cores.generator,)
         ) as pool:
             return pool.submit(_run, load, argument).result()
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from tests.benchmarks import report
+from tests.benchmarks.contenders import Contender
 from tests.benchmarks.measurement import Case, CaseResult, Column, Sample, ScenarioResult, Spread, percentile
 from tests.benchmarks.meter import Window, cpu_seconds, family, resident_bytes
 from tests.benchmarks.syncs import SyncBodies
@@ -21,7 +22,7 @@ class Sums:
 
     name = "sums"
     title = "Sums"
-    columns = (Column(name="sums/s"), Column(name="µs", decimals=1))
+    columns = (Column(name="sums/s", compared=True), Column(name="µs", decimals=1))
 
     def cases(self, *, quick: bool) -> Sequence[Case]:
         return []
@@ -29,6 +30,10 @@ class Sums:
 
 def sample(*, generator_share: float = 0.1, **figures: float) -> Sample:
     return Sample(figures=figures, generator_share=generator_share)
+
+
+def case(*samples: Sample, contender: Contender = Contender.SYNCLINE) -> CaseResult:
+    return CaseResult(load="all", contender=contender, samples=samples)
 
 
 def server_frame(payload: bytes) -> bytes:
@@ -94,7 +99,7 @@ def test_a_process_has_memory_and_is_of_its_own_family() -> None:
 
 def test_a_table_has_the_median_and_the_range_of_the_rounds() -> None:
     rounds = [sample(**{"sums/s": value, "µs": 1e6 / value}) for value in (1_000, 3_000, 2_000)]
-    text = report.table(ScenarioResult(scenario=Sums(), cases=[CaseResult(name="all", samples=rounds)]))
+    text = report.section(ScenarioResult(scenario=Sums(), cases=[case(*rounds)]))
     assert "2,000 (1,000–3,000)" in text
     assert "500.0 (333.3–1,000.0)" in text
     assert "generator used more" not in text
@@ -102,5 +107,14 @@ def test_a_table_has_the_median_and_the_range_of_the_rounds() -> None:
 
 def test_a_busy_generator_is_told() -> None:
     rounds = [sample(generator_share=0.2), sample(generator_share=0.9)]
-    text = report.table(ScenarioResult(scenario=Sums(), cases=[CaseResult(name="all", samples=rounds)]))
+    text = report.section(ScenarioResult(scenario=Sums(), cases=[case(*rounds)]))
     assert "The generator used more than 85% of its processor" in text
+
+
+def test_a_ratio_is_the_median_of_the_ratios_of_each_round() -> None:
+    own = case(*(sample(**{"sums/s": value}) for value in (10, 400, 30)))
+    other = case(*(sample(**{"sums/s": value}) for value in (5, 100, 1)), contender=Contender.UVICORN)
+    [ratio] = ScenarioResult(scenario=Sums(), cases=[own, other]).ratios()
+    assert (ratio.load, ratio.baseline) == ("all", Contender.UVICORN)
+    assert ratio.spreads["sums/s"].median == 4
+    assert "µs" not in ratio.spreads

@@ -54,11 +54,11 @@ class DeliveryLatency:
 
     def cases(self, *, quick: bool) -> Sequence[Case]:
         loads = [
-            Load(transport=transport, syncs=10 if quick else 1_000, warm_up_syncs=2 if quick else 200)
+            Load(transport=transport, syncs=10 if quick else 500, warm_up_syncs=2 if quick else 100)
             for transport in Transport
         ]
         return [
-            Case(name=f"3 devices, written over {load.transport}", measure=partial(_measure, load=load))
+            Case(load=f"3 devices, written over {load.transport}", measure=partial(_measure, load=load))
             for load in (loads[-1:] if quick else loads)
         ]
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 
+from tests.benchmarks.contenders import Contender
 from tests.benchmarks.measurement import Case, Column, Sample, percentile
 from tests.benchmarks.meter import Used, Window
 from tests.benchmarks.syncs import SyncBodies
@@ -17,6 +17,8 @@ from tests.benchmarks.wire.writers import Transport, Writer, open_writer, unless
 from tests.benchmarks.workbench import Workbench
 
 DATASET = "notes"
+BESIDE_BASELINES = (Contender.SYNCLINE, Contender.DURABLE_STRAWBERRY, Contender.DURABLE_CACHED_STRAWBERRY)
+"""These commit each sync by itself, where Syncline commits all that wait at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +28,17 @@ class Load:
     transport: Transport
     writers: int
     one_dataset: bool
-    warm_up_seconds: float
-    seconds: float
+    warm_up_seconds: float = 0.5
+    seconds: float = 3.0
 
     @property
     def name(self) -> str:
         where = "one dataset" if self.one_dataset else "own datasets"
         return f"{self.transport}, {where}, {self.writers} writer{'s' if self.writers > 1 else ''}"
+
+    @property
+    def beside_baselines(self) -> bool:
+        return self.transport is Transport.HTTP and not self.one_dataset
 
     @property
     def devices(self) -> list[tuple[str, str]]:
@@ -54,33 +60,32 @@ class DurableSyncs:
     name = "durable-syncs"
     title = "Durable syncs: one put of a small note each, acknowledged when it is on disk"
     columns = (
-        Column(name="syncs/s"),
-        Column(name="CPU µs/sync"),
+        Column(name="syncs/s", compared=True),
+        Column(name="CPU µs/sync", compared=True),
         Column(name="server CPU %"),
         Column(name="ack p50 ms", decimals=2),
-        Column(name="ack p99 ms", decimals=2),
+        Column(name="ack p99 ms", decimals=2, compared=True),
     )
 
     def cases(self, *, quick: bool) -> Sequence[Case]:
-        numbers = (1, 3) if quick else (1, 16, 64)
-        transports = (Transport.HTTP,) if quick else tuple(Transport)
-        loads = [
-            Load(
-                transport=transport,
-                writers=writers,
-                one_dataset=one_dataset,
-                warm_up_seconds=0.05 if quick else 1.0,
-                seconds=0.2 if quick else 4.0,
-            )
-            for transport, one_dataset, writers in product(transports, (False, True), numbers)
-        ]
         if quick:
-            loads = [loads[0], loads[-1]]
-        return [Case(name=load.name, measure=partial(_measure, load=load)) for load in loads]
+            loads = [Load(transport=Transport.HTTP, writers=3, one_dataset=True, warm_up_seconds=0.05, seconds=0.2)]
+        else:
+            kinds = [(transport, one_dataset) for transport in Transport for one_dataset in (False, True)]
+            loads = [
+                Load(transport=transport, writers=writers, one_dataset=one_dataset)
+                for transport, one_dataset in kinds
+                for writers in (1, 16, 64)
+            ]
+        return [
+            Case(load=load.name, contender=contender, measure=partial(_measure, load=load, contender=contender))
+            for load in loads
+            for contender in (BESIDE_BASELINES if quick or load.beside_baselines else (Contender.SYNCLINE,))
+        ]
 
 
-def _measure(bench: Workbench, *, load: Load) -> Sample:
-    with bench.server(load.devices) as target:
+def _measure(bench: Workbench, *, load: Load, contender: Contender) -> Sample:
+    with bench.server(load.devices, contender=contender) as target:
         outcome = bench.generate(write, (target, load))
     syncs, used = len(outcome.seconds), outcome.used
     return Sample(

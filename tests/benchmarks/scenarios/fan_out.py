@@ -1,180 +1,144 @@
-"""What one event costs when many devices watch one dataset, and what a device costs that only watches."""
+"""What one event costs when many devices watch one dataset."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from tests.benchmarks.contenders import Contender
 from tests.benchmarks.measurement import Case, Column, Sample, percentile
-from tests.benchmarks.meter import Used, Window, resident_bytes
-from tests.benchmarks.scenarios.watching import is_commit, watch
-from tests.benchmarks.syncs import SyncBodies
+from tests.benchmarks.meter import Used, Window
+from tests.benchmarks.scenarios.commits import Commits, first_of_everything
+from tests.benchmarks.scenarios.watching import watch_all
 from tests.benchmarks.target import Target
-from tests.benchmarks.wire.websocket import SocketConnection
-from tests.benchmarks.wire.writers import Transport, Writer, open_writer, unless_failed
 from tests.benchmarks.workbench import Workbench
 
 DATASET = "notes"
 IDENTITY = "alice"
-WRITER = "writer"
-VALUE_BYTES = 1
-"""Makes an event's frame about 320 bytes long."""
-OPENED_AT_ONCE = 50
-SETTLING_SECONDS = 0.5
-MOST_LOOKS = 20
+IN_FLIGHT = 8
+CONTENDERS = (Contender.SYNCLINE, Contender.STRAWBERRY, Contender.UVICORN, Contender.UVICORN_FRAMES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """One commit at a time: the next one when every subscriber has it."""
+    """First a burst of commits, one at a time, then eight in flight; the next one follows when everybody has one."""
 
     subscribers: int
-    commits: int
-    warm_up_commits: int
+    burst: int
+    """So few that the dataset does not count as hot: ``hot-dataset`` measures that."""
+    seconds: float = 4.0
 
     @property
-    def devices(self) -> list[tuple[str, str]]:
-        return [(IDENTITY, WRITER), *((IDENTITY, f"device-{number}") for number in range(self.subscribers))]
+    def warm_up(self) -> int:
+        """Commits before each part."""
+        return max(self.burst // 10, 1)
+
+    @property
+    def watchers(self) -> list[tuple[str, str]]:
+        return [(IDENTITY, f"device-{number}") for number in range(self.subscribers)]
+
+    @property
+    def writers(self) -> list[tuple[str, str]]:
+        return [(IDENTITY, f"writer-{number}") for number in range(IN_FLIGHT)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """``seconds`` are those from sending each sync to its last delivery."""
+    """Of one part of the load."""
 
     used: Used
     seconds: Sequence[float]
-    frame_bytes: int
-    idle_bytes: int
-    """How much the server grew by the subscriptions, before the first event."""
+    """From sending a commit to each of its deliveries."""
+    message_bytes: int
+    frames: int
 
 
 class FanOut:
     """See the module."""
 
     name = "fan-out"
-    title = "Fan-out: one dataset, one subscription a socket, one commit at a time, its sync included in the cost"
+    title = "Fan-out: one dataset, one subscription a socket; a commit delivered to one subscriber is one event"
     columns = (
-        Column(name="CPU µs/event", decimals=1),
-        Column(name="events/s"),
-        Column(name="last delivery p50 ms", decimals=1),
-        Column(name="last delivery p99 ms", decimals=1),
-        Column(name="bytes/event"),
-        Column(name="idle RSS KiB/subscription", decimals=1),
+        Column(name="CPU µs/event", decimals=1, compared=True),
+        Column(name="p50 ms", decimals=1, compared=True),
+        Column(name="p99 ms", decimals=1, compared=True),
+        Column(name="slowest ms", decimals=1),
+        Column(name="8 in flight: CPU µs/event", decimals=1, compared=True),
+        Column(name="8: events/s", compared=True),
+        Column(name="8: p50 ms", decimals=1),
+        Column(name="8: p99 ms", decimals=1, compared=True),
+        Column(name="8: events/frame", decimals=1),
+        Column(name="bytes/frame"),
     )
 
     def cases(self, *, quick: bool) -> Sequence[Case]:
         loads = (
-            [Load(subscribers=20, commits=5, warm_up_commits=1)]
+            [Load(subscribers=20, burst=10, seconds=0.1)]
             if quick
             else [
-                Load(subscribers=100, commits=1_000, warm_up_commits=100),
-                Load(subscribers=1_000, commits=200, warm_up_commits=20),
+                Load(subscribers=100, burst=150),
+                Load(subscribers=1_000, burst=150),
+                Load(subscribers=5_000, burst=50),
             ]
         )
-        return [Case(name=f"{load.subscribers:,} subscribers", measure=partial(_measure, load=load)) for load in loads]
+        return [
+            Case(
+                load=f"{load.subscribers:,} subscribers",
+                contender=contender,
+                measure=partial(_measure, load=load, contender=contender),
+            )
+            for load in loads
+            for contender in CONTENDERS
+        ]
 
 
-def _measure(bench: Workbench, *, load: Load) -> Sample:
-    with bench.server(load.devices) as target:
-        outcome = bench.generate(commit_and_watch, (target, load))
-    events, used = load.commits * load.subscribers, outcome.used
+def _measure(bench: Workbench, *, load: Load, contender: Contender) -> Sample:
+    with bench.server(load.writers + load.watchers, contender=contender) as target:
+        single, crowd = bench.generate(commit_and_watch, (target, load))
     return Sample(
         figures={
-            "CPU µs/event": used.server_seconds / events * 1e6,
-            "events/s": events / used.wall_seconds,
-            "last delivery p50 ms": percentile(outcome.seconds, 0.50) * 1e3,
-            "last delivery p99 ms": percentile(outcome.seconds, 0.99) * 1e3,
-            "bytes/event": outcome.frame_bytes,
-            "idle RSS KiB/subscription": outcome.idle_bytes / load.subscribers / 1024,
+            "CPU µs/event": _microseconds(single),
+            "p50 ms": percentile(single.seconds, 0.50) * 1e3,
+            "p99 ms": percentile(single.seconds, 0.99) * 1e3,
+            "slowest ms": max(single.seconds) * 1e3,
+            "8 in flight: CPU µs/event": _microseconds(crowd),
+            "8: events/s": len(crowd.seconds) / crowd.used.wall_seconds,
+            "8: p50 ms": percentile(crowd.seconds, 0.50) * 1e3,
+            "8: p99 ms": percentile(crowd.seconds, 0.99) * 1e3,
+            "8: events/frame": len(crowd.seconds) / crowd.frames,
+            "bytes/frame": single.message_bytes,
         },
-        generator_share=used.generator_share,
+        generator_share=max(single.used.generator_share, crowd.used.generator_share),
     )
 
 
-async def commit_and_watch(argument: tuple[Target, Load]) -> Outcome:
+def _microseconds(outcome: Outcome) -> float:
+    return outcome.used.server_seconds / len(outcome.seconds) * 1e6
+
+
+async def commit_and_watch(argument: tuple[Target, Load]) -> tuple[Outcome, Outcome]:
     """The load, in the generator's process."""
     target, load = argument
-    writer = await open_writer(target, Transport.WEBSOCKET, target.tokens[IDENTITY, WRITER])
-    bodies = SyncBodies(DATASET, WRITER, value_bytes=VALUE_BYTES)
-    # The first of everything is made before the server's memory is looked at.
-    first = await watch(target, target.tokens[IDENTITY, WRITER], DATASET)
-    await _Commit(writer, [first]).reaches_all(bodies.next())
-    first.close()
-    before = await _settled_bytes(target.pid)
-    sockets = await _open_all(target, load)
-    idle_bytes = await _settled_bytes(target.pid) - before
+    await first_of_everything(target, target.tokens[load.writers[0]], DATASET)
+    watchers = await watch_all(target, [target.tokens[device] for device in load.watchers], DATASET)
+    commits = await Commits.open(target, [target.tokens[device] for device in load.writers], DATASET, watchers)
+    await commits.run(under_way=1, seconds=load.seconds / 4, at_least=1, at_most=load.warm_up)
+    single = await _part(target, commits, load, under_way=1, at_least=3, at_most=load.burst)
+    await commits.run(under_way=IN_FLIGHT, seconds=load.seconds / 4, at_least=1)
+    crowd = await _part(target, commits, load, under_way=IN_FLIGHT, at_least=IN_FLIGHT)
+    commits.close()
+    for watcher in watchers:
+        watcher.close()
+    return single, crowd
 
-    commit = _Commit(writer, sockets)
-    for _ in range(load.warm_up_commits):
-        await commit.reaches_all(bodies.next())
+
+async def _part(
+    target: Target, commits: Commits, load: Load, *, under_way: int, at_least: int, at_most: int | None = None
+) -> Outcome:
+    tally = commits.tally
+    tally.forget()
     window = Window(target.pid)
-    seconds = [await commit.reaches_all(bodies.next()) for _ in range(load.commits)]
+    await commits.run(under_way=under_way, seconds=load.seconds, at_least=at_least, at_most=at_most)
     used = window.close()
-    writer.close()
-    for socket in sockets:
-        socket.close()
-    return Outcome(used=used, seconds=seconds, frame_bytes=commit.message_bytes, idle_bytes=idle_bytes)
-
-
-async def _open_all(target: Target, load: Load) -> list[SocketConnection]:
-    tokens = [target.tokens[device] for device in load.devices[1:]]
-    sockets: list[SocketConnection] = []
-    for begin in range(0, len(tokens), OPENED_AT_ONCE):
-        some = tokens[begin : begin + OPENED_AT_ONCE]
-        sockets += await asyncio.gather(*(watch(target, token, DATASET) for token in some))
-    return sockets
-
-
-async def _settled_bytes(pid: int) -> int:
-    """The server's resident memory once it does not change any more."""
-    found = resident_bytes(pid)
-    for _ in range(MOST_LOOKS):
-        await asyncio.sleep(SETTLING_SECONDS)
-        before, found = found, resident_bytes(pid)
-        if found == before:
-            break
-    return found
-
-
-class _Commit:
-    """Sends one sync, and waits until it was acknowledged and every socket has its event."""
-
-    def __init__(self, writer: Writer, sockets: Sequence[SocketConnection]) -> None:
-        self.message_bytes = 0
-        self._writer = writer
-        self._sockets = sockets
-        self._awaited = 0
-        self._over: asyncio.Future[None]
-        self._last_delivery = 0.0
-        writer.on_done = self._seen
-        for socket in sockets:
-            socket.on_message = self._on_message
-            socket.failed.add_done_callback(self._on_failure)
-
-    async def reaches_all(self, body: bytes) -> float:
-        """Seconds from sending to the last delivery."""
-        self._over = asyncio.get_running_loop().create_future()
-        self._awaited = len(self._sockets) + 1
-        began = time.perf_counter()
-        self._writer.send(body)
-        await unless_failed(self._over, [self._writer])
-        return self._last_delivery - began
-
-    def _on_message(self, message: bytes) -> None:
-        if is_commit(message):
-            self.message_bytes = len(message)
-            self._seen()
-
-    def _on_failure(self, failure: asyncio.Future[None]) -> None:
-        error = None if failure.cancelled() else failure.exception()
-        if error is not None and not self._over.done():
-            self._over.set_exception(error)
-
-    def _seen(self) -> None:
-        self._awaited -= 1
-        self._last_delivery = time.perf_counter()
-        if self._awaited == 0:
-            self._over.set_result(None)
+    return Outcome(used=used, seconds=tally.seconds[:], message_bytes=len(tally.last_message), frames=tally.frames)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
+from tests.benchmarks.target import Target
 from tests.benchmarks.wire.failures import LoadFailed, give_up
 
 OnAnswer = Callable[[bytes], None]
 
 _END_OF_HEAD = b"\r\n\r\n"
+
+
+def _nobody_waits(body: bytes) -> None:
+    raise LoadFailed("an answer came that nobody waited for")
 
 
 class HttpConnection(asyncio.Protocol):
@@ -31,6 +36,17 @@ class HttpConnection(asyncio.Protocol):
     def post(self, body: bytes) -> None:
         """To be called only when the answer before is there."""
         self._transport.write(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+
+    async def ask(self, body: bytes) -> bytes:
+        """What is answered. Raises LoadFailed."""
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.on_answer = answer.set_result
+        self.post(body)
+        waiting: list[asyncio.Future[Any]] = [answer, self.failed]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if self.failed.done():
+            self.failed.result()
+        return answer.result()
 
     def data_received(self, data: bytes) -> None:
         self._buffer = data if not self._buffer else self._buffer + data
@@ -58,6 +74,13 @@ class HttpConnection(asyncio.Protocol):
         """Have whoever waits told."""
         if not self.failed.done():
             self.failed.set_exception(LoadFailed(reason))
+
+
+async def open_http(target: Target, token: str, on_answer: OnAnswer = _nobody_waits) -> HttpConnection:
+    """A connection that is ready."""
+    connection = HttpConnection(target.host, token, on_answer)
+    await asyncio.get_running_loop().create_connection(lambda: connection, target.address, target.port)
+    return connection
 
 
 def _content_length(head: bytes) -> int:

@@ -19,7 +19,10 @@ _PONG = text_frame(b'{"type":"pong"}')
 
 
 class SocketConnection(asyncio.Protocol):
-    """Opens and authenticates itself; then each text message but pings goes to ``on_message``."""
+    """Opens and authenticates itself; then each text message but pings goes to ``on_message``.
+
+    ``on_message`` may raise LoadFailed.
+    """
 
     def __init__(self, host: str, token: str, on_message: OnMessage) -> None:
         self.on_message = on_message
@@ -75,11 +78,20 @@ class SocketConnection(asyncio.Protocol):
         give_up(self.ready)
         self._transport.close()
 
+    def kill(self) -> None:
+        """End it as a device does that is switched off: without a word of the protocol."""
+        give_up(self.failed)
+        give_up(self.ready)
+        self._transport.abort()
+
     def _take(self, payload: bytes) -> None:
         if payload == _PING:
             self._transport.write(_PONG)
         elif self.ready.done():
-            self.on_message(payload)
+            try:
+                self.on_message(payload)
+            except LoadFailed as error:
+                self.fail(str(error))
         elif payload == _ACK:
             self.ready.set_result(None)
         else:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Protocol, assert_never
+from itertools import cycle
+from typing import Any, Protocol, TypeVar, assert_never
 
 from tests.benchmarks.target import Target
-from tests.benchmarks.wire.failures import LoadFailed
-from tests.benchmarks.wire.http import HttpConnection
+from tests.benchmarks.wire.failures import LoadFailed, give_up
+from tests.benchmarks.wire.http import HttpConnection, open_http
 from tests.benchmarks.wire.websocket import SocketConnection
 
 OnDone = Callable[[], None]
+R = TypeVar("R")
 
+_SOURCES = cycle([f"127.0.0.{number}" for number in range(1, 9)])
+"""One address has some 28,000 ports, and a port rests for a minute after its connection."""
 _APPLIED = b'"__typename":"SyncApplied"'
 
 
@@ -48,14 +52,16 @@ async def open_writer(target: Target, transport: Transport, token: str) -> Write
             assert_never(transport)
 
 
-async def unless_failed(work: asyncio.Future[None], writers: Sequence[Writer | SocketConnection]) -> None:
+async def unless_failed(work: asyncio.Future[R], writers: Sequence[Writer | SocketConnection]) -> R:
     """Wait for ``work``; raises LoadFailed as soon as one of the writers fails."""
     failures = [writer.failed for writer in writers]
-    await asyncio.wait([work, *failures], return_when=asyncio.FIRST_COMPLETED)
+    waiting: list[asyncio.Future[Any]] = [work, *failures]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     for failure in failures:
         if failure.done():
+            give_up(work)
             failure.result()
-    await work
+    return await work
 
 
 def _never() -> None:
@@ -66,9 +72,7 @@ class _HttpWriter:
     @classmethod
     async def open(cls, target: Target, token: str) -> _HttpWriter:
         writer = cls()
-        connection = HttpConnection(target.host, token, writer._on_answer)
-        await asyncio.get_running_loop().create_connection(lambda: connection, target.address, target.port)
-        writer._connection = connection
+        connection = writer._connection = await open_http(target, token, writer._on_answer)
         writer.failed = connection.failed
         return writer
 
@@ -121,6 +125,8 @@ class _SocketWriter:
 async def open_socket(target: Target, token: str) -> SocketConnection:
     """A socket that the server has acknowledged."""
     connection = SocketConnection(target.host, token, lambda message: None)
-    await asyncio.get_running_loop().create_connection(lambda: connection, target.address, target.port)
+    await asyncio.get_running_loop().create_connection(
+        lambda: connection, target.address, target.port, local_addr=(next(_SOURCES), 0)
+    )
     await connection.ready
     return connection
