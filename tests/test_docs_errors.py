@@ -1,4 +1,4 @@
-"""Codes, limits and log events: what the code has is documented, and what is documented the code has."""
+"""Codes, limits, numbers and log events: what the code has is documented, and what is documented the code has."""
 
 from __future__ import annotations
 
@@ -13,15 +13,23 @@ import pytest
 
 import syncline
 from syncline import client, errors
-from syncline.auth.tokens import TokenAuthenticator
+from syncline.auth.keys import LEAST_BYTES
+from syncline.auth.tokens import MOST_BYTES, TokenAuthenticator
 from syncline.cli_settings import facts
 from syncline.config import Settings, variable
 from syncline.core.changes import Change, Malformed
 from syncline.core.checkpoint import ResyncReason
 from syncline.core.conflicts import ChangeStatus
+from syncline.core.json_values import MAX_DEPTH
 from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy
+from syncline.core.pages import MAX_FEED_PAGE_BYTES, MAX_PAGE_RECORDS
+from syncline.storage.sqlite_readers import MAX_WAITING_READS
+from syncline.storage.sqlite_writer import MAX_GROUP_JOBS, MAX_WAITING_JOBS
 from syncline.web.close_codes import CloseCode
+from syncline.web.flush_tick import TICK_SECONDS
+from syncline.web.limits import WebLimits
+from syncline.web.server import BACKLOG
 from tests.support.documents import ROOT, anchors, blocks, prose
 
 PACKAGE = Path(syncline.__file__).parent
@@ -29,7 +37,11 @@ DOCS = ROOT / "docs"
 OPERATIONS = DOCS / "operations.md"
 PROTOCOL = DOCS / "protocol.md"
 DATA_MODEL = DOCS / "data-model.md"
+ARCHITECTURE = DOCS / "architecture.md"
 ABOUT_CODES = [OPERATIONS, PROTOCOL, DATA_MODEL, DOCS / "conflicts.md"]
+
+_DEFAULTS = Settings.model_construct()
+"""Whatever this environment sets."""
 
 CODES = {
     error.code
@@ -157,8 +169,7 @@ def test_the_table_of_limits_has_the_settings_with_their_defaults() -> None:
 
 
 def test_the_table_of_limits_names_them_as_answers_do() -> None:
-    settings = Settings(token_secret=None)
-    values = {camel(name): str(getattr(settings.limits, name)) for name in Limits.__dataclass_fields__}
+    values = {camel(name): str(getattr(_DEFAULTS.limits, name)) for name in Limits.__dataclass_fields__}
     assert {words(row[0])[0]: row[2] for row in rows(DATA_MODEL, "## Limits")} == values
 
 
@@ -181,6 +192,49 @@ def test_all_kinds_of_changes_have_an_example() -> None:
     }
     examples = "".join(block.text for block in blocks(DATA_MODEL) if block.text.startswith("# phone"))
     assert kinds == {kind for kind in kinds if f"{{{kind}: {{" in examples}
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+_KIB = 1024
+_WEB = WebLimits.from_settings(_DEFAULTS)
+
+STATED = [
+    (DATA_MODEL, f"nested {MAX_DEPTH} levels deep"),
+    (DATA_MODEL, f"at most `first` records (1 to {MAX_PAGE_RECORDS}, {MAX_PAGE_RECORDS} if left out)"),
+    (
+        DATA_MODEL,
+        f"at most {MAX_PAGE_RECORDS} records, and at most {MAX_FEED_PAGE_BYTES // _KIB} KiB of keys and values",
+    ),
+    (OPERATIONS, f"shorter than {LEAST_BYTES} bytes"),
+    (OPERATIONS, f"A token has at most {MOST_BYTES // _KIB} KiB"),
+    (OPERATIONS, f"`max_connections` ({_DEFAULTS.max_connections:,})"),
+    (OPERATIONS, f"`net.core.somaxconn` to {BACKLOG:,}"),
+    (OPERATIONS, f"`ping_interval_seconds` ({_DEFAULTS.ping_interval_seconds:g} s)"),
+    (OPERATIONS, f"`max_body_bytes` ({_DEFAULTS.max_body_bytes // _KIB**2} MiB)"),
+    (OPERATIONS, f"within {_WEB.drain_spread.total_seconds():g} s, so that their devices do not come back all at once"),
+    (OPERATIONS, f"`drain_timeout_seconds` ({_DEFAULTS.drain_timeout_seconds:g} s)"),
+    (OPERATIONS, f"no `connection_init` within {_WEB.init_timeout.total_seconds():g} s"),
+    (OPERATIONS, f"no answer to a ping within {_WEB.pong_timeout.total_seconds():g} s"),
+    (OPERATIONS, f"the device took nothing for {_WEB.stall_timeout.total_seconds():g} s"),
+    (OPERATIONS, f"receipts after {_DEFAULTS.receipt_retention_days:g} days"),
+    (OPERATIONS, f"tombstones and deleted datasets after {_DEFAULTS.tombstone_retention_days:g}"),
+    (OPERATIONS, f"tombstones beyond {_DEFAULTS.tombstones_per_dataset:,} in a dataset"),
+    (
+        OPERATIONS,
+        f"({_WEB.max_pending_mutations:,} mutations, {MAX_WAITING_JOBS:,} writes, {MAX_WAITING_READS:,} reads)",
+    ),
+    (ARCHITECTURE, f"at most {MAX_GROUP_JOBS}, share one fsync"),
+    (ARCHITECTURE, f"{MAX_PAGE_RECORDS} records, {MAX_FEED_PAGE_BYTES // _KIB} KiB"),
+    (ARCHITECTURE, f"`sweep` (every {_DEFAULTS.sweep_interval_seconds:g} s)"),
+    (ARCHITECTURE, f"**sender** of a connection is bounded ({_WEB.send_buffer_bytes // _KIB} KiB)"),
+    (ARCHITECTURE, f"What is due to a socket within {TICK_SECONDS * 1000:g} ms leaves in one write"),
+]
+
+
+@pytest.mark.parametrize(("page", "text"), STATED, ids=lambda value: getattr(value, "name", None))
+def test_a_number_that_a_page_states_is_that_of_the_code(page: Path, text: str) -> None:
+    assert text in " ".join(prose(page).split())
 
 
 # --- what else operators see ------------------------------------------------------------------------------------------

@@ -162,6 +162,19 @@ def test_a_conflict_leaves_no_cycles(server: WebServer) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"query": SYNC, "variables": {"input": 1}}, "Variable '$input' has invalid value"),
+        (a_sync(key=""), "a key has at least 1 byte"),
+    ],
+    ids=["a variable", "a change"],
+)
+def test_an_input_that_is_refused_leaves_no_cycles(body: dict[str, object], message: str, server: WebServer) -> None:
+    with closing(Socket(server, "phone")) as phone:
+        assert_leaves_no_cycles(server, lambda: phone.execute(body, message), sockets=1)
+
+
 def test_a_sync_over_http_leaves_no_cycles(server: WebServer) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_SECONDS) as connection:
         assert_leaves_no_cycles(server, lambda: post(server, connection), sockets=0)

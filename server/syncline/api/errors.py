@@ -44,8 +44,20 @@ def coercion_errors(errors: Sequence[GraphQLError]) -> list[dict[str, Any]]:
 
 
 def field_errors(errors: Sequence[GraphQLError], request_id: str) -> list[dict[str, Any]]:
-    """Errors of execution."""
-    return [_formatted(error, _execution_error(error, request_id)) for error in errors]
+    """Errors of execution. Nothing of how they came about is kept."""
+    found = [_formatted(error, _execution_error(error, request_id)) for error in errors]
+    for error in errors:
+        _forget_frames(error)
+    return found
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    # A traceback leads to frames, and their variables to the error: what is left would wait for the cyclic collector.
+    for _ in range(8):
+        if error is None:
+            return
+        error.__traceback__ = None
+        error = (error.original_error if isinstance(error, GraphQLError) else None) or error.__cause__
 
 
 def _execution_error(error: GraphQLError, request_id: str) -> SynclineError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from syncline.core.checkpoint import START, Checkpoint, ResyncReason, Since, position_of
 from syncline.core.commit import Resync, resync_needed
 from syncline.core.events import DatasetDeleted, Ready
+from syncline.core.ids import DatasetId
 from syncline.core.model import BEGINNING, DatasetHead, DatasetRef, Position, Viewer
 from syncline.core.pages import RecordFilter
 from syncline.ports import Store
@@ -67,6 +68,10 @@ class DatasetFeed(Feed):
             self._end(None)
             raise SinkClosed
         return head
+
+    def _follows_all_of(self, owned: frozenset[DatasetId]) -> bool:
+        # A name is one dataset's as long as that lives.
+        return bool(self._cursors) and owned >= self._cursors.keys()
 
     async def _reconcile(self) -> None:
         head = await self._store.dataset(self.viewer, self._ref)

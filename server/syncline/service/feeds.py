@@ -55,7 +55,9 @@ class Cursor:
         return self._feed.encode(commit)
 
     def push(self, payload: Any) -> bool:
-        return self._feed.push(payload)
+        # Not by way of the feed: this is done for each follower of each commit.
+        sink = self._feed._sink
+        return sink is not None and sink.push(payload)
 
     def left_at(self, position: Position) -> None:
         self.live = False
@@ -133,9 +135,6 @@ class Feed(ABC):
             raise RuntimeError("the feed was not started")
         return self._encode(event)
 
-    def push(self, payload: Any) -> bool:
-        return self._sink is not None and self._sink.push(payload)
-
     def wake(self) -> None:
         """There is something to read."""
         if self._task is None and not self._closed:
@@ -179,9 +178,10 @@ class Feed(ABC):
         if self._sink is not None and not self._closed:
             self._sink.end(error)
 
-    def _on_membership(self) -> None:
-        self._membership_changed = True
-        self.wake()
+    def _on_membership(self, owned: frozenset[DatasetId] | None) -> None:
+        if owned is None or not self._follows_all_of(owned):
+            self._membership_changed = True
+            self.wake()
 
     async def _watch_membership(self) -> None:
         self._membership = await self._memberships.watch(self.viewer.identity, self._on_membership)
@@ -189,6 +189,10 @@ class Feed(ABC):
     @abstractmethod
     async def _open(self) -> None:
         """Watch the bus, set up the cursors, and say ``Ready``."""
+
+    @abstractmethod
+    def _follows_all_of(self, owned: frozenset[DatasetId]) -> bool:
+        """Whether the cursors surely are what they are to be, if the identity owns these datasets."""
 
     @abstractmethod
     async def _reconcile(self) -> None:

@@ -71,6 +71,9 @@ class IdentityFeed(Feed):
     async def _gone(self, cursor: Cursor) -> None:
         """The others go on."""
 
+    def _follows_all_of(self, owned: frozenset[DatasetId]) -> bool:
+        return owned == self._cursors.keys()
+
     async def _reconcile(self) -> None:
         heads = {head.id: head for head in await self._heads()}
         for cursor in list(self._cursors.values()):

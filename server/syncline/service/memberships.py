@@ -9,7 +9,8 @@ from syncline.core.ids import DatasetId, IdentityId
 from syncline.ports import Bus, Store, Watch
 from syncline.topics import identity_topic
 
-OnChange = Callable[[], None]
+OnChange = Callable[[frozenset[DatasetId] | None], None]
+"""Told the datasets that the identity owns; None: they are not known yet."""
 
 
 class Membership:
@@ -31,7 +32,7 @@ class Membership:
         self._owner.forget(self)
 
     def _on_hint(self, _hint: Hint) -> None:
-        self.on_change()
+        self.on_change(None)
 
 
 class Memberships:
@@ -71,4 +72,4 @@ class Memberships:
                 continue
             self._seen[identity] = owned
             for membership in list(self._watching[identity]):
-                membership.on_change()
+                membership.on_change(owned)

@@ -53,14 +53,24 @@ class Sender:
 
         To a socket that was not written to within the last tick it leaves at once, else together with what else comes.
         """
+        now = self._loop.time()
+        if (
+            not self._queue
+            and now - self._written_at >= self._tick.seconds
+            and self._flusher is None
+            and not self._waiting
+            and not self._closed
+            and self._outlet.write_now(message)
+        ):
+            # Nothing waited, and the outlet was writable: then there was room.
+            self._handed_over += len(message)
+            self._written_at = now
+            return True
         if not self._accepts(len(message)):
             return False
-        if self._queue or self._loop.time() - self._written_at < self._tick.seconds:
-            self._enqueue(message)
-            if self._flusher is None:
-                self._tick.add(self)
-        else:
-            self._take(message)
+        self._enqueue(message)
+        if self._flusher is None:
+            self._tick.add(self)
         return True
 
     def flush(self) -> None:

@@ -324,7 +324,8 @@ class _Outlet:
         protocol = self._protocol
         if not protocol.writable.is_set():
             return False
-        if protocol.is_open:
+        # An outlet is used from the accepted handshake on: what else ``is_open`` looks at is as it must be.
+        if not protocol.close_sent and not protocol.disconnected:
             self._write(*messages)
         return True
 
@@ -349,7 +350,9 @@ class _Outlet:
 
     def _write(self, *messages: bytes) -> None:
         protocol = self._protocol
-        if protocol.conn.extensions:
+        if len(messages) == 1 and not protocol.conn.extensions:
+            protocol.transport.write(text_frame(messages[0]))
+        elif protocol.conn.extensions:
             for message in messages:
                 protocol.conn.send_text(message)
             protocol.transport.write(b"".join(protocol.conn.data_to_send()))

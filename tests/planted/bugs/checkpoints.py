@@ -82,8 +82,9 @@ BUGS = (
         name="damaged checkpoint accepted",
         sentence="A checkpoint in which a character was changed is taken for another place in the log.",
         file="core/checkpoint.py",
-        old='if struct.pack(">I", zlib.crc32(body)) != check:',
-        new="if False:",
+        old="body, check = data[:-4], data[-4:]",
+        new='body, check = data[:-4], struct.pack(">I", zlib.crc32(data[:-4]))\n'
+        '    text = base64.urlsafe_b64encode(body + check).rstrip(b"=").decode()',
         selection=noticed_by("unit/core/test_checkpoint", "test_a_checkpoint_damaged_in_any_one_character_is_refused"),
     ),
     PlantedBug(

@@ -14,7 +14,7 @@ BUGS = (
         file="core/commit.py",
         old="commit = None if conflicted else draft.commit(state.epoch)",
         new="commit = draft.commit(state.epoch)",
-        selection=noticed_by(ORDER, "test_the_changes_of_one_atomic_sync_are_committed_together_or_not_at_all"),
+        selection=noticed_by("unit/core/test_commit", "test_in_atomic_mode_one_conflict_leaves_everything_as_it_was"),
         quick=True,
     ),
     PlantedBug(

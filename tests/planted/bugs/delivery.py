@@ -55,7 +55,7 @@ BUGS = (
         file="service/channels.py",
         old="match feed.on_hint(self._fan_out.taken, hint):",
         new="match feed.on_hint(self._fan_out.mark, hint):",
-        selection=noticed_by("unit/service/test_feeds", "test_bad_hints_do_no_harm"),
+        selection=noticed_by(CHANNELS, "test_a_large_commit_whose_hint_is_doubled_is_delivered_once"),
     ),
     PlantedBug(
         name="lost hints are never found",
@@ -65,6 +65,14 @@ BUGS = (
         "                behind = True\n",
         new="",
         selection=noticed_by(CHANNELS, "test_what_fits_into_no_page_is_read_to_its_end"),
+    ),
+    PlantedBug(
+        name="a channel survives its dataset",
+        sentence="Who watches a dataset by its id is never told that it was deleted.",
+        file="service/channels.py",
+        old="            self.gone = True\n            fan_out.dismiss(fan_out.mark)\n",
+        new="",
+        selection=noticed_by("unit/service/test_feeds", "test_a_feed_of_an_id_ends_with_its_dataset"),
     ),
     PlantedBug(
         name="a failed read of the log is given up",

@@ -98,14 +98,6 @@ BUGS = (
         selection=noticed_by(FEEDS, "test_an_identity_is_told_of_new_changed_and_deleted_datasets"),
     ),
     PlantedBug(
-        name="an identity's feed keeps following what is gone",
-        sentence="A device that watches everything is not told that a dataset was deleted.",
-        file="service/identity_feed.py",
-        old="            if cursor.head.id not in heads:\n                await self._drop(cursor)\n",
-        new="            pass\n",
-        selection=noticed_by(FEEDS, "test_an_identity_is_told_of_new_changed_and_deleted_datasets"),
-    ),
-    PlantedBug(
         name="deletions while away are not told",
         sentence="A device keeps a dataset that was deleted while it was away.",
         file="service/identity_feed.py",

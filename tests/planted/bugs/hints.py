@@ -9,6 +9,7 @@ WHATEVER_HAPPENS = noticed_by(
     FEED, "test_whatever_happens_to_hints_followers_get_the_commits_in_order_without_gap_or_double"
 )
 ONLY_WHAT_FOLLOWS = noticed_by(FEED, "test_a_hint_is_delivered_only_if_it_follows_directly_and_is_whole")
+JUNK = noticed_by("unit/core/test_feed", "test_all_else_junk_included_is_a_reason_to_read_the_log")
 READS_ON = noticed_by(
     FEED, "test_one_who_reads_on_costs_a_pointer_and_gets_the_rest_from_what_is_at_hand_or_from_the_log"
 )
@@ -28,7 +29,7 @@ BUGS = (
         "        and hint.commit is not None\n"
         "        and hint.commit.dataset == hint.dataset\n"
         "        and hint.commit.epoch == mark.epoch\n",
-        selection=WHATEVER_HAPPENS,
+        selection=JUNK,
         quick=True,
     ),
     PlantedBug(
@@ -53,7 +54,7 @@ BUGS = (
         file="core/feed.py",
         old="        and hint.commit.dataset == hint.dataset\n",
         new="",
-        selection=ONLY_WHAT_FOLLOWS,
+        selection=JUNK,
     ),
     PlantedBug(
         name="a hint from ahead is ignored",

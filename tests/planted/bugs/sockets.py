@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.planted.bugs.model import PlantedBug, noticed_by
 
 SENDER = "unit/web/test_sender"
+TURNS = "unit/web/test_sender_turns"
 
 BUGS = (
     PlantedBug(
@@ -24,12 +25,12 @@ BUGS = (
         selection=noticed_by(SENDER, "test_a_push_over_the_limit_is_refused_and_nothing_of_it_is_sent"),
     ),
     PlantedBug(
-        name="an event overtakes who waits",
-        sentence="A later commit is sent before the one for which there was no room yet.",
+        name="events overtake who waits",
+        sentence="A page that waits for room never gets its turn while small events find some.",
         file="web/sender.py",
         old="return not self._closed and not self._waiting and self._fits(size)",
         new="return not self._closed and self._fits(size)",
-        selection=noticed_by(SENDER, "test_who_waits_is_served_in_turn_and_before_a_push"),
+        selection=noticed_by(TURNS, "test_who_waits_for_room_is_not_overtaken_by_what_is_small_enough"),
     ),
     PlantedBug(
         name="an answer overtakes what waits for the tick",
@@ -46,7 +47,7 @@ BUGS = (
         old="            self._written_at = self._loop.time()\n"
         "            self._queue.clear()\n            self._queued = 0\n",
         new="            self._written_at = self._loop.time()\n",
-        selection=noticed_by(SENDER, "test_pushes_within_a_tick_leave_together_and_in_order"),
+        selection=noticed_by(TURNS, "test_what_left_with_one_tick_does_not_leave_with_the_next"),
     ),
     PlantedBug(
         name="a disconnect cancels the mutation",

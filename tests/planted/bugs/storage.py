@@ -77,11 +77,11 @@ BUGS = (
         selection=noticed_by("contract/test_store_log", "test_removals_are_in_the_log"),
     ),
     PlantedBug(
-        name="the log is read from the beginning of the commit",
-        sentence="A device that has a part of a large commit gets that part again, for ever.",
+        name="the log is read from behind the next record",
+        sentence="The first record that a device lacks is left out.",
         file="storage/sql/sqlite/queries.sql",
         old="(version, ordinal) >= (:version, :ordinal)",
-        new="version >= :version",
+        new="(version, ordinal) > (:version, :ordinal)",
         selection=noticed_by("contract/test_store_log", "test_a_page_may_end_inside_a_large_commit"),
     ),
     # --- pruning ------------------------------------------------------------------------------------------------------

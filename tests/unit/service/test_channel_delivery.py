@@ -7,11 +7,14 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
+from syncline.core.feed import Mark
 from syncline.core.ids import Version
-from syncline.core.model import Commit, DatasetHead, Position
+from syncline.core.model import BEGINNING, Commit, DatasetHead, Position
 from syncline.core.pages import EVERYTHING
 from syncline.service.channels import Channel
+from syncline.service.fan_out import FanOut
 from syncline.topics import dataset_topic
+from tests.support.core_builders import EPOCH, commit
 from tests.support.world import NOTES, PATIENCE, World, put, viewer
 
 
@@ -105,6 +108,18 @@ async def test_a_hint_that_rings_while_the_log_is_read_is_not_forgotten(world: W
     await world.channels.release(channel)
 
 
+async def test_a_large_commit_whose_hint_is_doubled_is_delivered_once(world: World) -> None:
+    """One that is too large to be joined with what waits beside it."""
+    await world.sync(put("a", 0))
+    listener = Listener()
+    channel = await joined(world, listener)
+    world.bus.fate = lambda hint: [hint, hint]
+    await world.sync(put("a", "x" * 200_000))
+    await world.sync(put("b", 1))
+    assert [commit.version for commit in await listener.until_version(3)] == [2, 3]
+    await world.channels.release(channel)
+
+
 async def test_recent_commits_are_a_chain_that_ends_at_the_mark(world: World) -> None:
     await world.sync(put("a", 0))
     listener = Listener()
@@ -159,3 +174,16 @@ async def test_who_leaves_gets_nothing_more(world: World) -> None:
     assert listener.taken == []
     assert listener.left is None
     await world.channels.release(channel)
+
+
+async def test_what_comes_during_a_pass_is_delivered_by_the_next() -> None:
+    fan_out = FanOut(Mark(EPOCH, BEGINNING), slice_size=1)
+    listeners = [Listener() for _ in range(3)]
+    for listener in listeners:
+        fan_out.join(listener)
+    fan_out.add(commit(1))
+    await listeners[0].until_version(1)
+    assert listeners[2].taken == []
+    fan_out.add(commit(2))
+    for listener in listeners:
+        assert [each.version for each in await listener.until_version(2)] == [1, 2]

@@ -416,3 +416,22 @@ async def test_junk_on_the_bus_is_ignored(world: World) -> None:
     assert versions(events) == [2]
     assert events[1].records[0].key == RecordKey("a")
     await watcher.feed.close()
+
+
+@pytest.mark.parametrize("everything", [False, True], ids=["a dataset", "all datasets"])
+async def test_a_sweep_that_finds_what_feeds_follow_starts_nothing(world: World, everything: bool) -> None:
+    """With thousands of watchers, each of them looking for itself would stall the server."""
+    await world.sync(put("a", 1))
+    if everything:
+        watcher = Watcher(await world.subscriptions.identity(viewer("laptop"), None, skip_own=False))
+    else:
+        watcher = await watch(world)
+    await watcher.until(lambda events: len(events) == 1)
+    if watcher.feed._task is not None:
+        await watcher.feed._task
+    await world.memberships.sweep()
+    assert watcher.feed._task is None
+    await world.datasets.create(viewer(), DatasetName("another"), ConflictPolicy.REJECT)
+    await world.memberships.sweep()
+    assert (watcher.feed._task is not None) is everything
+    await watcher.feed.close()
