@@ -162,6 +162,8 @@ class Operation:
 class Subscription:
     """One open subscription. Start it with a sink, close it when its device is done with it."""
 
+    __slots__ = ("_executor", "_feed", "cohort")
+
     def __init__(self, source: EventSource, executor: Executor[Context], cohort: Hashable) -> None:
         self.cohort = cohort
         self._feed = source.feed

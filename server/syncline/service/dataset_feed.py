@@ -18,6 +18,8 @@ from syncline.service.sinks import SinkClosed
 class DatasetFeed(Feed):
     """Follows one dataset. By name, it also follows what is created under that name later."""
 
+    __slots__ = ("_ref", "_since")
+
     def __init__(
         self,
         viewer: Viewer,

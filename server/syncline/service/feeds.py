@@ -35,6 +35,8 @@ Encode = Callable[[FeedEvent], Any]
 class Cursor:
     """One dataset's place in a feed. Live: its channel pushes. Otherwise the feed's task advances it."""
 
+    __slots__ = ("_feed", "channel", "epoch", "head", "live", "position")
+
     def __init__(self, owner: Feed, channel: Channel, head: DatasetHead, epoch: Epoch, position: Position) -> None:
         self.channel = channel
         self.head = head
@@ -74,6 +76,23 @@ class Feed(ABC):
     Invariants: at most one task runs; a cursor is live or the task has to advance it; every cursor holds a reference to
     its channel; ``Ready`` is the first event.
     """
+
+    __slots__ = (
+        "_channels",
+        "_closed",
+        "_cursors",
+        "_encode",
+        "_membership",
+        "_membership_changed",
+        "_memberships",
+        "_opened",
+        "_sink",
+        "_store",
+        "_task",
+        "group",
+        "record_filter",
+        "viewer",
+    )
 
     def __init__(
         self, viewer: Viewer, store: Store, memberships: Memberships, channels: Channels, *, record_filter: RecordFilter

@@ -21,6 +21,8 @@ _MAX_DATASETS = 10_000
 class IdentityFeed(Feed):
     """Follows every dataset that the viewer's identity can see, as they come and go."""
 
+    __slots__ = ("_since",)
+
     def __init__(
         self,
         viewer: Viewer,

@@ -16,6 +16,8 @@ OnChange = Callable[[frozenset[DatasetId] | None], None]
 class Membership:
     """One feed's interest in an identity's datasets."""
 
+    __slots__ = ("_owner", "_watch", "identity", "on_change")
+
     def __init__(self, owner: Memberships, identity: IdentityId, on_change: OnChange) -> None:
         self.identity = identity
         self.on_change = on_change

@@ -75,6 +75,24 @@ class Connection:
     a connection is that one task and one timer, however many subscriptions it has.
     """
 
+    __slots__ = (
+        "_backend",
+        "_closing",
+        "_credential",
+        "_draining",
+        "_heartbeat",
+        "_loop",
+        "_operations",
+        "_outlet",
+        "_reading",
+        "_receive",
+        "_scope",
+        "_send",
+        "_sender",
+        "_tasks",
+        "_timer",
+    )
+
     def __init__(self, backend: Backend, scope: Scope, receive: Receive, send: Send, outlet: Outlet) -> None:
         self._backend = backend
         self._scope = scope

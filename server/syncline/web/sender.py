@@ -20,6 +20,22 @@ class Sender:
     waits is served in turn.
     """
 
+    __slots__ = (
+        "_closed",
+        "_flusher",
+        "_gone",
+        "_handed_over",
+        "_limit",
+        "_loop",
+        "_moved_at",
+        "_outlet",
+        "_queue",
+        "_queued",
+        "_tick",
+        "_waiting",
+        "_written_at",
+    )
+
     def __init__(self, outlet: Outlet, tick: FlushTick, *, limit: int, now: float) -> None:
         self._outlet = outlet
         self._tick = tick

@@ -313,6 +313,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 class _Outlet:
     """The protocol as a ``web.outlets.ServerTransport``."""
 
+    __slots__ = ("_protocol",)
+
     def __init__(self, protocol: WebSocketProtocol) -> None:
         self._protocol = protocol
 

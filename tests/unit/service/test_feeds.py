@@ -431,6 +431,7 @@ async def test_a_sweep_that_finds_what_feeds_follow_starts_nothing(world: World,
         await watcher.feed._task
     await world.memberships.sweep()
     assert watcher.feed._task is None
+    world.bus.fate = lambda hint: []
     await world.datasets.create(viewer(), DatasetName("another"), ConflictPolicy.REJECT)
     await world.memberships.sweep()
     assert (watcher.feed._task is not None) is everything
