@@ -17,8 +17,11 @@ async def test_graphiql_runs_an_example_with_the_token_already_set(visit: Visit)
 
 async def test_a_subscription_in_graphiql_shows_what_another_device_writes(visit: Visit, server: RunningServer) -> None:
     page = await visit.open("/graphiql")
+    editor = page.locator(".graphiql-query-editor")
+    # A click on a page that is not set up yet has no effect.
+    await expect(editor).to_contain_text("identityId")
     await page.get_by_role("tab", name="IdentityChanges").click()
-    await expect(page.locator(".graphiql-query-editor")).to_contain_text("identityChanges")
+    await expect(editor).to_contain_text("identityChanges")
     await page.get_by_role("button", name="Execute query").click()
     answer = page.locator(".graphiql-response")
     await expect(answer).to_contain_text("Ready")
