@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import sys
 import tempfile
@@ -19,6 +18,8 @@ from tests.benchmarks.registry import SCENARIOS
 from tests.benchmarks.workbench import Workbench
 
 _OPEN_FILES = 65_536
+_NEEDED_OPEN_FILES = 10_000
+"""The largest load opens 9,000 sockets."""
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -47,23 +48,33 @@ def main(given: Sequence[str] | None = None) -> int:
     if arguments.list:
         print("\n".join(f"{scenario.name:20}  {scenario.title}" for scenario in SCENARIOS))
         return 0
-    _allow_open_files()
+    allowed = _allow_open_files()
+    if allowed < _NEEDED_OPEN_FILES and not arguments.quick:
+        print(f"{allowed} open files are allowed here, and {_NEEDED_OPEN_FILES} needed: ulimit -Hn", file=sys.stderr)
+        return 1
     chosen = [scenario for scenario in SCENARIOS if arguments.only is None or scenario.name in arguments.only]
     with tempfile.TemporaryDirectory(dir=arguments.data) as folder:
         bench = Workbench(cores=Cores.here(), folder=Path(folder))
         conditions = machine.describe(bench.cores, bench.folder)
-        results = [_run(scenario, bench, quick=arguments.quick, rounds=arguments.rounds) for scenario in chosen]
-    conditions["load average after"] = "{:.2f} {:.2f} {:.2f}".format(*os.getloadavg())
-    conditions["rounds"] = f"{arguments.rounds}: median (least–greatest)" if arguments.rounds > 1 else "1"
-    if arguments.quick:
-        conditions["note"] = "quick: these figures only show that the benchmarks work"
-    print(report.facts(conditions))
-    for result in results:
-        print(f"\n{report.section(result)}")
-    if arguments.json is not None:
-        figures = report.raw(conditions, results, quick=arguments.quick, rounds=arguments.rounds)
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
+        conditions["rounds"] = f"{arguments.rounds}: median (least–greatest)" if arguments.rounds > 1 else "1"
+        if arguments.quick:
+            conditions["note"] = "quick: these figures only show that the benchmarks work"
+        print(report.facts(conditions))
+        results: list[ScenarioResult] = []
+        for scenario in chosen:
+            # Told at once: what fails later takes nothing with it.
+            results.append(_run(scenario, bench, quick=arguments.quick, rounds=arguments.rounds))
+            print(f"\n{report.section(results[-1])}", flush=True)
+            _write(arguments, conditions, results)
     return 0
+
+
+def _write(arguments: argparse.Namespace, conditions: dict[str, str], results: Sequence[ScenarioResult]) -> None:
+    if arguments.json is None:
+        return
+    now = {**conditions, "load average after": machine.load_average()}
+    figures = report.raw(now, results, quick=arguments.quick, rounds=arguments.rounds)
+    arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
 
 
 def _run(scenario: Scenario, bench: Workbench, *, quick: bool, rounds: int) -> ScenarioResult:
@@ -75,7 +86,7 @@ def _run(scenario: Scenario, bench: Workbench, *, quick: bool, rounds: int) -> S
             _progress(f"{scenario.name}, round {number + 1} of {rounds}: {case.load}: {case.contender}")
             found.append(case.measure(bench))
     results = [
-        CaseResult(load=case.load, contender=case.contender, samples=found)
+        CaseResult(load=case.load, contender=case.contender, other_load=case.other_load, samples=found)
         for case, found in zip(cases, samples, strict=True)
     ]
     return ScenarioResult(scenario=scenario, cases=results)
@@ -85,12 +96,14 @@ def _progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _allow_open_files() -> None:
-    """A socket is an open file, at both ends; what this process may have, its children may."""
+def _allow_open_files() -> int:
+    """How many there may be. A socket is one, at both ends; what this process may have, its children may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
 
 
 if __name__ == "__main__":

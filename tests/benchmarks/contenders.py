@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -69,7 +70,7 @@ def running_baseline(contender: Contender, folder: Path, cores: Cores) -> Iterat
         with _running(program.module, flags, cores) as running:
             yield running
         return
-    valkey = ValkeyServer(data_dir=folder / "valkey")
+    valkey = ValkeyServer(port=_free_port(), data_dir=folder / "valkey")
     with running_on(cores.generator):
         valkey.start()
     try:
@@ -77,6 +78,13 @@ def running_baseline(contender: Contender, folder: Path, cores: Cores) -> Iterat
             yield running
     finally:
         valkey.terminate()
+
+
+def _free_port() -> int:
+    """By itself Valkey takes the first free one of a hundred, and so does that of another run at the same moment."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
 
 
 @contextmanager

@@ -45,8 +45,13 @@ def describe(cores: Cores, folder: Path) -> dict[str, str]:
         **{package: version(package) for package in _PACKAGES},
         "processors": pinned,
         "fsync of 4 KiB": "p50 {:.2f} ms, p99 {:.2f} ms".format(*_fsync_milliseconds(folder)),
-        "load average before": "{:.2f} {:.2f} {:.2f}".format(*os.getloadavg()),
+        "load average before": load_average(),
     }
+
+
+def load_average() -> str:
+    """Over the last 1, 5 and 15 minutes."""
+    return "{:.2f} {:.2f} {:.2f}".format(*os.getloadavg())
 
 
 def _list(cores: frozenset[int]) -> str:

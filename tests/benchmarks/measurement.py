@@ -11,7 +11,9 @@ from tests.benchmarks.contenders import Contender
 from tests.benchmarks.workbench import Workbench
 
 BUSY_GENERATOR = 0.85
-"""Above this share of a processor the generator, not the server, may have set the pace."""
+"""Above this share of the time the generator, not the server, may have set the pace."""
+BUSY_OTHERS = 0.15
+"""Above this share of the server's processor what else the machine did is in the times, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +23,7 @@ class Column:
     name: str
     decimals: int = 0
     compared: bool = False
-    """Syncline's is to be told as a ratio to each baseline's, too."""
+    """It is to be told as a ratio to what it is compared with, too: each baseline's, or that of another load."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,8 @@ class Sample:
 
     figures: Mapping[str, float]
     generator_share: float
+    others_share: float = 0.0
+    """Of the server's processor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,8 @@ class Case:
 
     load: str
     contender: Contender = Contender.SYNCLINE
+    other_load: str | None = None
+    """A load of the same scenario that this one is compared with, where Syncline bears both."""
     measure: Callable[[Workbench], Sample]
 
 
@@ -77,6 +83,7 @@ class CaseResult:
 
     load: str
     contender: Contender
+    other_load: str | None = None
     samples: Sequence[Sample]
 
     def spread(self, column: str) -> Spread | None:
@@ -92,13 +99,22 @@ class CaseResult:
     def generator_was_busy(self) -> bool:
         return self.generator_share > BUSY_GENERATOR
 
+    @property
+    def others_share(self) -> float:
+        return max(sample.others_share for sample in self.samples)
+
+    @property
+    def others_were_busy(self) -> bool:
+        return self.others_share > BUSY_OTHERS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
-    """Syncline's figures divided by a baseline's, each round's by those of the same round."""
+    """Syncline's figures divided by others, each round's by those of the same round."""
 
     load: str
-    baseline: Contender
+    baseline: str
+    """A contender under the same load, or Syncline's other load."""
     spreads: Mapping[str, Spread]
     """By the columns' names."""
 
@@ -111,13 +127,19 @@ class ScenarioResult:
     cases: Sequence[CaseResult]
 
     def ratios(self) -> Sequence[Ratio]:
-        """Of each load to each baseline, for the columns that are compared."""
+        """Of each load to each baseline and other load, for the columns that are compared."""
         own = {case.load: case for case in self.cases if case.contender is Contender.SYNCLINE}
-        return [
+        beside = [
             Ratio(load=case.load, baseline=case.contender, spreads=self._spreads(own[case.load], case))
             for case in self.cases
             if case.contender is not Contender.SYNCLINE
         ]
+        between = [
+            Ratio(load=case.load, baseline=case.other_load, spreads=self._spreads(case, own[case.other_load]))
+            for case in own.values()
+            if case.other_load is not None
+        ]
+        return beside + between
 
     def _spreads(self, own: CaseResult, baseline: CaseResult) -> dict[str, Spread]:
         return {

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 _CPU_CLOCK = 2
 """The low bits of the clock that counts a process's own time; the others are its id, as Linux has them."""
+_TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
+_IDLE_COLUMNS = (3, 4)
+"""Of /proc/stat: idle, and idle while the disk works."""
+_LAST_COLUMN = 8
+"""Behind ``steal`` come times that are in the first columns too."""
 _MOST_LOOKS = 20
 
 
@@ -29,6 +34,25 @@ def cpu_seconds(pid: int) -> float:
     It is what /proc/PID/stat tells in steps of 10 ms, in nanoseconds.
     """
     return sum(time.clock_gettime(~process << 3 | _CPU_CLOCK) for process in family(pid))
+
+
+def busy_seconds(processors: Collection[int]) -> float:
+    """How long these processors worked since the machine was started, for whomever, in steps of 10 ms."""
+    names = {f"cpu{number}" for number in processors}
+    ticks = 0
+    for name, *columns in map(str.split, Path("/proc/stat").read_text().splitlines()):
+        if name in names:
+            ticks += sum(int(each) for at, each in enumerate(columns[:_LAST_COLUMN]) if at not in _IDLE_COLUMNS)
+    return ticks * _TICK_SECONDS
+
+
+def waited_seconds() -> float:
+    """How long the main thread of this process has been ready to run while something else had its processor."""
+    try:
+        waited = Path("/proc/self/schedstat").read_text().split()[1]
+    except FileNotFoundError:  # a kernel that does not count it
+        return 0.0
+    return int(waited) / 1e9
 
 
 def resident_bytes(pid: int) -> int:
@@ -60,11 +84,20 @@ class Used:
     wall_seconds: float
     server_seconds: float
     generator_seconds: float
+    generator_waited_seconds: float
+    """The generator was ready to run, but something else had its processor."""
+    others_seconds: float
+    """The server's processor worked for neither of them."""
 
     @property
     def generator_share(self) -> float:
         """How busy the generator was; near 1, it was what limited the load."""
-        return self.generator_seconds / self.wall_seconds
+        return (self.generator_seconds + self.generator_waited_seconds) / self.wall_seconds
+
+    @property
+    def others_share(self) -> float:
+        """How much of the server's processor something else took; far from 0, all that is a time is too long."""
+        return self.others_seconds / self.wall_seconds
 
     @property
     def server_share(self) -> float:
@@ -77,13 +110,25 @@ class Window:
 
     def __init__(self, server: int) -> None:
         self._server = server
+        self._processors = os.sched_getaffinity(server)
+        self._shared = bool(self._processors & os.sched_getaffinity(0))
+        self._busy_began = busy_seconds(self._processors)
+        self._waited_began = waited_seconds()
         self._server_began = cpu_seconds(server)
         self._generator_began = time.process_time()
         self._began = time.perf_counter()
 
     def close(self) -> Used:
+        wall = time.perf_counter() - self._began
+        server = cpu_seconds(self._server) - self._server_began
+        generator = time.process_time() - self._generator_began
+        waited = waited_seconds() - self._waited_began
+        busy = busy_seconds(self._processors) - self._busy_began
+        own = server + generator if self._shared else server
         return Used(
-            wall_seconds=time.perf_counter() - self._began,
-            server_seconds=cpu_seconds(self._server) - self._server_began,
-            generator_seconds=time.process_time() - self._generator_began,
+            wall_seconds=wall,
+            server_seconds=server,
+            generator_seconds=generator,
+            generator_waited_seconds=waited,
+            others_seconds=max(0.0, busy - own),
         )

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.benchmarks.contenders import Contender
-from tests.benchmarks.measurement import BUSY_GENERATOR, CaseResult, Column, Ratio, ScenarioResult, Spread
+from tests.benchmarks.measurement import BUSY_GENERATOR, BUSY_OTHERS, CaseResult, Column, Ratio, ScenarioResult, Spread
 
-_GENERATOR = "generator CPU %"
+_GENERATOR = "generator busy %"
+_OTHERS = "others' CPU %"
 
 
 def facts(lines: Mapping[str, str]) -> str:
@@ -19,18 +20,8 @@ def facts(lines: Mapping[str, str]) -> str:
 
 def section(result: ScenarioResult) -> str:
     """The scenario's title and its tables in Markdown."""
-    busy = [_name(case) for case in result.cases if case.generator_was_busy]
-    note = (
-        f"The generator used more than {BUSY_GENERATOR:.0%} of its processor, and may have set the pace: "
-        + "; ".join(busy)
-    )
     ratios = [ratio for ratio in result.ratios() if ratio.spreads]
-    parts = [
-        result.scenario.title,
-        _figures(result),
-        *([_ratios(result, ratios)] if ratios else []),
-        *([note] if busy else []),
-    ]
+    parts = [result.scenario.title, _figures(result), *([_ratios(result, ratios)] if ratios else []), *_notes(result)]
     return "\n\n".join(parts)
 
 
@@ -51,8 +42,13 @@ def raw(
                         "load": case.load,
                         "contender": case.contender,
                         "generatorWasBusy": case.generator_was_busy,
+                        "othersWereBusy": case.others_were_busy,
                         "rounds": [
-                            {"figures": dict(sample.figures), "generatorShare": sample.generator_share}
+                            {
+                                "figures": dict(sample.figures),
+                                "generatorShare": sample.generator_share,
+                                "othersShare": sample.others_share,
+                            }
                             for sample in case.samples
                         ],
                     }
@@ -76,22 +72,45 @@ def _figures(result: ScenarioResult) -> str:
     """The median of the rounds, and, if there are several, the least and greatest."""
     columns = result.scenario.columns
     return _table(
-        ["", *(column.name for column in columns), _GENERATOR],
+        ["", *(column.name for column in columns), _GENERATOR, _OTHERS],
         [
-            [_name(case), *(_cell(case, column) for column in columns), f"{case.generator_share:.0%}".rstrip("%")]
+            [
+                _name(case),
+                *(_cell(case, column) for column in columns),
+                f"{case.generator_share * 100:.0f}",
+                f"{case.others_share * 100:.0f}",
+            ]
             for case in result.cases
         ],
     )
+
+
+def _notes(result: ScenarioResult) -> list[str]:
+    """What a reader has to know of single lines."""
+    slowed = "; ".join(_name(case) for case in result.cases if case.generator_was_busy)
+    disturbed = "; ".join(_name(case) for case in result.cases if case.others_were_busy)
+    notes = []
+    if slowed:
+        notes.append(
+            f"The generator used more than {BUSY_GENERATOR:.0%} of its processor, or waited for it, "
+            f"and may have set the pace: {slowed}"
+        )
+    if disturbed:
+        notes.append(
+            f"Something else used more than {BUSY_OTHERS:.0%} of the server's processor, "
+            f"so that times are too long, and rates too low: {disturbed}"
+        )
+    return notes
 
 
 def _ratios(result: ScenarioResult, ratios: Sequence[Ratio]) -> str:
     """Medians of each round's ratio, so that what slowed one round has no part in it."""
     columns = [column.name for column in result.scenario.columns if column.compared]
     return _table(
-        ["Syncline's share", *columns],
+        ["Syncline's ratio", *columns],
         [
             [
-                f"{ratio.load}: of {ratio.baseline}'s",
+                f"{ratio.load}: to {ratio.baseline}",
                 *(_ratio(ratio.spreads[column]) if column in ratio.spreads else "" for column in columns),
             ]
             for ratio in ratios

@@ -79,8 +79,11 @@ def _run(load: Callable[[A], Coroutine[Any, Any, R]], argument: A) -> R:
 
 
 async def _bounded(load: Callable[[A], Coroutine[Any, Any, R]], argument: A) -> R:
-    async with asyncio.timeout(LONGEST_LOAD_SECONDS):
-        return await load(argument)
+    try:
+        async with asyncio.timeout(LONGEST_LOAD_SECONDS):
+            return await load(argument)
+    except TimeoutError as error:
+        raise LoadFailed(f"the load was not over after {LONGEST_LOAD_SECONDS:.0f} s") from error
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

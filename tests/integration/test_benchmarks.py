@@ -92,7 +92,7 @@ def test_a_ratio_is_the_median_of_each_rounds_ratio() -> None:
     (ratio,) = result.ratios()
     assert (ratio.load, ratio.baseline) == ("some", Contender.STRAWBERRY)
     assert ratio.spreads == {CPU: Spread(least=0.05, median=0.1, greatest=0.3)}
-    assert "| some: of Strawberry's |       1/10.0 |" in report.section(result)
+    assert "| some: to Strawberry |       1/10.0 |" in report.section(result)
 
 
 def sample(figure: float) -> Sample:

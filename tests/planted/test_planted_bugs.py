@@ -20,7 +20,7 @@ from tests.planted.guard import NOT_THE_COPY
 PACKAGE = Path(syncline.__file__).parent
 ROOT = Path(__file__).parents[2]
 QUICK = [bug for bug in BUGS if bug.quick]
-PATIENCE_SECONDS = 240
+PATIENCE_SECONDS = 600
 HANGS_AFTER_SECONDS = 120
 
 Run = subprocess.CompletedProcess[str]

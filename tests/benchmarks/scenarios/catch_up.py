@@ -73,23 +73,23 @@ class CatchUp:
     name = "catch-up"
     title = "Catch-up: devices pull what they missed, 16 at a time"
     columns = (
-        Column(name="CPU µs/device"),
+        Column(name="CPU µs/device", compared=True),
         Column(name="devices/s"),
-        Column(name="p50 ms", decimals=1),
+        Column(name="p50 ms", decimals=1, compared=True),
         Column(name="p99 ms", decimals=1),
-        Column(name="KiB/device", decimals=1),
+        Column(name="KiB/device", decimals=1, compared=True),
     )
 
     def cases(self, *, quick: bool) -> Sequence[Case]:
         devices, records = (10, 100) if quick else (1_000, 1_000)
-        loads = [
-            Load(devices=devices, records=records),
-            Load(devices=devices, records=records * 10),
-            Load(devices=devices // 5, records=records, whole=True),
+        few = Load(devices=devices, records=records)
+        few_of_many = Load(devices=devices, records=records * 10)
+        whole = Load(devices=devices // 5, records=records, whole=True)
+        compared = [(few, whole), (whole, None)] if quick else [(few, whole), (few_of_many, few), (whole, None)]
+        return [
+            Case(load=load.name, other_load=None if other is None else other.name, measure=partial(_measure, load=load))
+            for load, other in compared
         ]
-        if quick:
-            del loads[1]
-        return [Case(load=load.name, measure=partial(_measure, load=load)) for load in loads]
 
 
 def _measure(bench: Workbench, *, load: Load) -> Sample:
@@ -106,6 +106,7 @@ def _measure(bench: Workbench, *, load: Load) -> Sample:
             "KiB/device": outcome.answer_bytes / 1024,
         },
         generator_share=used.generator_share,
+        others_share=used.others_share,
     )
 
 

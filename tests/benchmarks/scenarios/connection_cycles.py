@@ -68,6 +68,7 @@ def _measure(bench: Workbench, *, load: Load) -> Sample:
             "descriptors left": outcome.descriptors_left,
         },
         generator_share=outcome.used.generator_share,
+        others_share=outcome.used.others_share,
     )
 
 

@@ -74,6 +74,7 @@ def _measure(bench: Workbench, *, load: Load) -> Sample:
             "ack p99 ms": percentile(outcome.acknowledged, 0.99) * 1e3,
         },
         generator_share=used.generator_share,
+        others_share=used.others_share,
     )
 
 

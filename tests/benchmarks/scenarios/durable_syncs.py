@@ -97,6 +97,7 @@ def _measure(bench: Workbench, *, load: Load, contender: Contender) -> Sample:
             "ack p99 ms": percentile(outcome.seconds, 0.99) * 1e3,
         },
         generator_share=used.generator_share,
+        others_share=used.others_share,
     )
 
 

@@ -100,6 +100,7 @@ def _measure(bench: Workbench, *, load: Load, contender: Contender) -> Sample:
             "slowest ms": max(outcome.seconds) * 1e3,
         },
         generator_share=used.generator_share,
+        others_share=used.others_share,
     )
 
 

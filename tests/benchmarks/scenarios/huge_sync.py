@@ -80,6 +80,7 @@ def _measure(bench: Workbench, *, load: Load) -> Sample:
             "RSS growth MiB": max(0, outcome.grown_bytes) / 2**20,
         },
         generator_share=used.generator_share,
+        others_share=used.others_share,
     )
 
 

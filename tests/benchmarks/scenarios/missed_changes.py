@@ -69,6 +69,7 @@ def _measure(bench: Workbench, *, load: Load) -> Sample:
             "reconnects/s": load.sockets / used.wall_seconds,
         },
         generator_share=used.generator_share,
+        others_share=used.others_share,
     )
 
 

@@ -96,6 +96,7 @@ def _measure(bench: Workbench, *, load: Load, contender: Contender) -> Sample:
             "RSS MiB": outcome.resident_bytes / 2**20,
         },
         generator_share=outcome.used.generator_share,
+        others_share=outcome.used.others_share,
     )
 
 

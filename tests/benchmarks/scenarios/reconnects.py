@@ -98,6 +98,7 @@ def _measure(bench: Workbench, *, load: Load, contender: Contender) -> Sample:
             "RSS MiB after all left": outcome.left / 2**20,
         },
         generator_share=used.generator_share,
+        others_share=used.others_share,
     )
 
 
