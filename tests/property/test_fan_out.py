@@ -42,6 +42,7 @@ class Follower:
     def __init__(self, fan_out: FanOut, group: Hashable) -> None:
         self._fan_out = fan_out
         self.group = group
+        self.sink = self
         self.position: Position | None = None
         """None: it is not live."""
         self.full = False

@@ -18,6 +18,7 @@ from syncline.core.model import Commit, Position
 from syncline.core.pace import Pace, interval
 from syncline.core.pages import RecordFilter
 from syncline.logs import get_logger
+from syncline.service.sinks import Taker
 
 _log = get_logger(__name__)
 
@@ -36,12 +37,11 @@ class Follower(Protocol):
     @property
     def record_filter(self) -> RecordFilter: ...
 
+    @property
+    def sink(self) -> Taker: ...
+
     def encode(self, commit: Commit) -> Any:
         """The payload for every follower of the group."""
-        ...
-
-    def push(self, payload: Any) -> bool:
-        """Take the payload, without waiting; False: no room, and the follower has not taken it."""
         ...
 
     def left_at(self, position: Position) -> None:
@@ -61,9 +61,9 @@ class FanOut:
         self._slice_size = slice_size
         self.recent: deque[Commit] = deque(maxlen=_RECENT_COMMITS)
         self._waiting: list[Commit] = []
-        self._groups: dict[Hashable, dict[Follower, int]] = {}
-        """Of each follower, the last pass that it needs no more."""
-        self._pass = 0
+        self._groups: dict[Hashable, dict[Follower, None]] = {}
+        self._due: set[Follower] = set()
+        """Those that the pass under way has still to serve."""
         self._begun_at = mark.position
         self._serving: Iterator[None] | None = None
         self._next: asyncio.Handle | None = None
@@ -81,13 +81,14 @@ class FanOut:
 
     def join(self, follower: Follower) -> None:
         """From here on the follower gets every commit. It must stand exactly where ``mark`` is."""
-        self._groups.setdefault(follower.group, {})[follower] = self._pass
+        self._groups.setdefault(follower.group, {})[follower] = None
 
     def leave(self, follower: Follower) -> None:
         """Nothing more is pushed to the follower. Leaving twice is harmless."""
         group = self._groups.get(follower.group)
         if group is not None:
             group.pop(follower, None)
+            self._due.discard(follower)
             if not group:
                 del self._groups[follower.group]
 
@@ -105,19 +106,20 @@ class FanOut:
 
     def dismiss(self, mark: Mark) -> None:
         """Let go of all followers, each where it stands, forget what waits, and go on at ``mark``."""
-        served = [(each, at == self._pass) for group in self._groups.values() for each, at in group.items()]
-        position = self.mark.position
+        followers = [follower for group in self._groups.values() for follower in group]
+        due, position = self._due.copy(), self.mark.position
         self._groups.clear()
         self.stop()
         if mark.epoch != self.mark.epoch or mark.position != position:
             self.recent.clear()
         self.mark = mark
-        for follower, up_to_date in served:
-            follower.left_at(position if up_to_date else self._begun_at)
+        for follower in followers:
+            follower.left_at(self._begun_at if follower in due else position)
 
     def stop(self) -> None:
         """Deliver nothing of what was added."""
         self._waiting.clear()
+        self._due.clear()
         self._serving = None
         if self._next is not None:
             self._next.cancel()
@@ -145,7 +147,6 @@ class FanOut:
         self._begun_at = self.mark.position
         self.mark = Mark(commits[-1].epoch, commits[-1].position)
         self.recent.extend(commits)
-        self._pass += 1
         self._tell_who_waits()
         self._serving = self._serve(commits)
         self._go_on()
@@ -162,34 +163,41 @@ class FanOut:
 
     def _serve(self, commits: Sequence[Commit]) -> Iterator[None]:
         """Serve who is there now; yields after each slice."""
-        number = self._pass
-        served = 0
+        self._due.update(*self._groups.values())
+        room = self._slice_size
         for group in list(self._groups.values()):
-            followers = [follower for follower, at in group.items() if at != number]
-            if not followers:
-                continue
-            payloads = _encoded(commits, followers[0])
-            for follower in followers:
-                # Meanwhile it may have left, and even come back.
-                if group.get(follower, number) == number:
+            members = list(group)
+            payloads: Sequence[Any] | None = None
+            while members:
+                # Who leaves meanwhile is no longer due, even if it comes back.
+                due = [follower for follower in members[:room] if follower in self._due]
+                del members[:room]
+                if not due:
                     continue
-                group[follower] = number
-                self._push(follower, commits, payloads)
-                served += 1
-                if served % self._slice_size == 0:
+                if payloads is None:
+                    payloads = _encoded(commits, due[0])
+                self._due.difference_update(due)
+                room -= len(due)
+                for commit, payload in zip(commits, payloads, strict=True):
+                    due = self._push(due, commit, payload)
+                if not room:
+                    room = self._slice_size
                     yield
 
-    def _push(self, follower: Follower, commits: Sequence[Commit], payloads: Sequence[Any]) -> None:
-        for commit, payload in zip(commits, payloads, strict=True):
+    def _push(self, followers: list[Follower], commit: Commit, payload: Any) -> list[Follower]:
+        """Give it to each; who does not take it, leaves. Those that have taken it."""
+        refused: dict[Follower, None] = {}
+        for follower in followers:
             try:
-                taken = payload is not None and follower.push(payload)
+                if payload is not None and follower.sink.push(payload):
+                    continue
             except Exception:
                 _log.exception("push_failed", dataset=commit.dataset)
-                taken = False
-            if not taken:
-                self.leave(follower)
-                follower.left_at(commit.previous)
-                return
+            refused[follower] = None
+        for follower in refused:
+            self.leave(follower)
+            follower.left_at(commit.previous)
+        return [follower for follower in followers if follower not in refused] if refused else followers
 
     def _tell_who_waits(self) -> None:
         if self._moved is not None:

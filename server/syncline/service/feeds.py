@@ -35,7 +35,10 @@ Encode = Callable[[FeedEvent], Any]
 class Cursor:
     """One dataset's place in a feed. Live: its channel pushes. Otherwise the feed's task advances it."""
 
-    __slots__ = ("_feed", "channel", "epoch", "head", "live", "position")
+    __slots__ = ("_feed", "channel", "epoch", "head", "live", "position", "sink")
+
+    sink: Sink
+    """The feed's, from ``join`` on. Not by way of the feed: it is needed for each follower of each commit."""
 
     def __init__(self, owner: Feed, channel: Channel, head: DatasetHead, epoch: Epoch, position: Position) -> None:
         self.channel = channel
@@ -56,10 +59,11 @@ class Cursor:
     def encode(self, commit: Commit) -> Any:
         return self._feed.encode(commit)
 
-    def push(self, payload: Any) -> bool:
-        # Not by way of the feed: this is done for each follower of each commit.
-        sink = self._feed._sink
-        return sink is not None and sink.push(payload)
+    def join(self, sink: Sink) -> None:
+        """Have the channel push, from where it stands on."""
+        self.sink = sink
+        self.live = True
+        self.channel.fan_out.join(self)
 
     def left_at(self, position: Position) -> None:
         self.live = False
@@ -244,8 +248,9 @@ class Feed(ABC):
             return
         match feed.follow(cursor.position, fan_out.mark, fan_out.recent):
             case Follow.JOIN:
-                cursor.live = True
-                fan_out.join(cursor)
+                if self._sink is None:
+                    raise SinkClosed
+                cursor.join(self._sink)
             case Follow.REPLAY:
                 for commit in feed.lacking(cursor.position, fan_out.recent):
                     await self._send(feed.filtered(commit, self.record_filter))

@@ -15,12 +15,16 @@ class SinkClosed(Exception):
     """The device is gone; nothing more can be delivered."""
 
 
-class Sink(Protocol):
-    """Where a feed's payloads go, in the order in which they are given."""
+class Taker(Protocol):
+    """Takes payloads in the order in which they are given, or refuses them."""
 
     def push(self, payload: Any) -> bool:
-        """Take the payload without waiting, or refuse it: then the feed comes back with ``send``, from the log."""
+        """Take the payload without waiting, or refuse it: then it has to be read from the log."""
         ...
+
+
+class Sink(Taker, Protocol):
+    """Where a feed's payloads go. After a refused one the feed comes back with ``send``."""
 
     async def send(self, payload: Any) -> None:
         """Take the payload as soon as there is room. Raises SinkClosed."""

@@ -6,6 +6,8 @@ Of what a delivered event costs, most is the kernel's work for each write; fewer
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from itertools import islice
 from typing import Protocol
 
 TICK_SECONDS = 0.002
@@ -22,22 +24,35 @@ class Flushable(Protocol):
 
 
 class FlushTick:
-    """One timer for all sockets. It runs only while something waits."""
+    """One clock for all sockets. It runs only while somebody needs it."""
 
     def __init__(self, seconds: float = TICK_SECONDS) -> None:
         self.seconds = seconds
+        self.number = 0
+        """Of the tick. Who was written to in this one waits for its end with what comes next."""
+        self.running = False
         self._waiting: dict[Flushable, None] = {}
-        self._timer: asyncio.Handle | None = None
+
+    def run(self) -> None:
+        """Let the tick end, two milliseconds from now at the latest."""
+        if not self.running:
+            self.running = True
+            asyncio.get_running_loop().call_later(self.seconds, self._end)
 
     def add(self, waiting: Flushable) -> None:
-        """Have ``waiting`` flushed at the next tick."""
+        """Have ``waiting`` flushed when the tick ends."""
         self._waiting[waiting] = None
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self.seconds, self._fire)
+        self.run()
 
-    def _fire(self) -> None:
-        for _ in range(min(_SLICE, len(self._waiting))):
-            first = next(iter(self._waiting))
-            del self._waiting[first]
-            first.flush()
-        self._timer = asyncio.get_running_loop().call_soon(self._fire) if self._waiting else None
+    def _end(self) -> None:
+        self.running = False
+        self.number += 1
+        waiting, self._waiting = self._waiting, {}
+        self._flush(iter(waiting))
+
+    def _flush(self, waiting: Iterator[Flushable]) -> None:
+        slice_ = list(islice(waiting, _SLICE))
+        for each in slice_:
+            each.flush()
+        if len(slice_) == _SLICE:
+            asyncio.get_running_loop().call_soon(self._flush, waiting)

@@ -14,8 +14,8 @@ from syncline.api.engine import Engine, Operation, OperationKind, Response, Subs
 from syncline.api.errors import error_body
 from syncline.errors import SynclineError
 from syncline.service.sinks import SinkClosed
+from syncline.web import protocol
 from syncline.web.mutations import Mutations
-from syncline.web.protocol import OperationMessages
 from syncline.web.requests import GraphqlRequest
 from syncline.web.sender import Sender
 
@@ -51,7 +51,7 @@ class ActiveOperation:
     While a request is executed it has a task; a subscription at rest has none. Once ``done`` it says nothing more.
     """
 
-    __slots__ = ("_messages", "_owner", "_sender", "_subscription", "done", "id", "kind", "task")
+    __slots__ = ("_before_payload", "_owner", "_sender", "_subscription", "done", "id", "kind", "task")
 
     def __init__(self, operation_id: str, owner: Owner, sender: Sender) -> None:
         self.id = operation_id
@@ -60,7 +60,7 @@ class ActiveOperation:
         self.done = False
         self._owner = owner
         self._sender = sender
-        self._messages = OperationMessages(operation_id)
+        self._before_payload = protocol.before_payload(operation_id)
         self._subscription: Subscription | None = None
 
     async def run(self, request: GraphqlRequest, engine: Engine, mutations: Mutations, context: Context) -> None:
@@ -96,14 +96,14 @@ class ActiveOperation:
     def refuse(self, errors: Sequence[object] | msgspec.Raw) -> None:
         """Say ``error``: there will be no results."""
         if self._leave():
-            self._sender.put(self._messages.error(errors))
+            self._sender.put(protocol.error(self.id, errors))
 
     def _answer(self, response: Response) -> None:
         if not response.has_data:
             self.refuse(_refusal.decode(response.body).errors)
         elif self._leave():
-            self._sender.put(self._messages.next(response.body))
-            self._sender.put(self._messages.complete())
+            self._sender.put(self._next(response.body))
+            self._sender.put(protocol.complete(self.id))
 
     def stop(self) -> None:
         """Say nothing more, and give up what is under way; a mutation goes on."""
@@ -113,6 +113,9 @@ class ActiveOperation:
             self.task.cancel()
         if self._subscription is not None:
             self._owner.dispose(self._subscription)
+
+    def _next(self, payload: bytes) -> bytes:
+        return b"".join((self._before_payload, payload, b"}"))
 
     def _leave(self) -> bool:
         # Before the last message is sent: the device may use the id again as soon as it has that message.
@@ -125,17 +128,17 @@ class ActiveOperation:
     # --- the sink of a feed ------------------------------------------------------------------------------------------
 
     def push(self, payload: bytes) -> bool:
-        return not self.done and self._sender.push(self._messages.next(payload))
+        return not self.done and self._sender.push(b"".join((self._before_payload, payload, b"}")))
 
     async def send(self, payload: bytes) -> None:
         if self.done:
             raise SinkClosed
-        await self._sender.send(self._messages.next(payload))
+        await self._sender.send(self._next(payload))
 
     def end(self, error: SynclineError | None) -> None:
         if error is not None:
             self._owner.fail(error)
         elif self._leave():
-            self._sender.put(self._messages.complete())
+            self._sender.put(protocol.complete(self.id))
             if self._subscription is not None:
                 self._owner.dispose(self._subscription)

@@ -99,23 +99,17 @@ def pong(payload: msgspec.Raw = _ABSENT) -> bytes:
     return b'{"type":"pong"}' if text == b"null" else b'{"type":"pong","payload":' + text + b"}"
 
 
-class OperationMessages:
-    """Writes the messages of one operation. What is the same in all of them is built once.
+def before_payload(operation_id: str) -> bytes:
+    """What stands before the payload in each ``next`` of an operation; a brace follows it.
 
-    A payload is ready JSON, often shared with other operations; only the id is spliced in.
+    The payload is ready JSON, often shared with other operations; only the id is spliced in.
     """
+    return b'{"id":' + _encode(operation_id) + b',"type":"next","payload":'
 
-    __slots__ = ("_id", "_next")
 
-    def __init__(self, operation_id: str) -> None:
-        self._id = _encode(operation_id)
-        self._next = b'{"id":' + self._id + b',"type":"next","payload":'
+def error(operation_id: str, errors: Sequence[object] | msgspec.Raw) -> bytes:
+    return b'{"id":' + _encode(operation_id) + b',"type":"error","payload":' + _encode(errors) + b"}"
 
-    def next(self, payload: bytes) -> bytes:
-        return b"".join((self._next, payload, b"}"))
 
-    def error(self, errors: Sequence[object] | msgspec.Raw) -> bytes:
-        return b'{"id":' + self._id + b',"type":"error","payload":' + _encode(errors) + b"}"
-
-    def complete(self) -> bytes:
-        return b'{"id":' + self._id + b',"type":"complete"}'
+def complete(operation_id: str) -> bytes:
+    return b'{"id":' + _encode(operation_id) + b',"type":"complete"}'

@@ -17,7 +17,7 @@ class Sender:
     Invariants: messages leave in the order in which they were taken; a message is taken by ``push`` and ``send`` only
     while ``pending`` and it fit into ``limit``, or at most a quarter of the limit is pending, so that one large message
     passes too; what is queued waits for the flusher or for the tick; a task runs only while the peer is behind; who
-    waits is served in turn.
+    waits is served in turn, by the flusher.
     """
 
     __slots__ = (
@@ -26,21 +26,20 @@ class Sender:
         "_gone",
         "_handed_over",
         "_limit",
-        "_loop",
         "_moved_at",
         "_outlet",
         "_queue",
         "_queued",
         "_tick",
         "_waiting",
-        "_written_at",
+        "_written_in",
     )
 
     def __init__(self, outlet: Outlet, tick: FlushTick, *, limit: int, now: float) -> None:
         self._outlet = outlet
         self._tick = tick
-        self._loop = asyncio.get_running_loop()
-        self._written_at = float("-inf")
+        self._written_in = -1
+        """The tick's number; at any time before, it does not matter when."""
         self._limit = limit
         # So that the outlet being writable means that there is room.
         outlet.limit_buffer(min(limit // 4, _OUTLET_BYTES))
@@ -67,20 +66,21 @@ class Sender:
     def push(self, message: bytes) -> bool:
         """Take the message if there is room for it and nobody waits; never waits.
 
-        To a socket that was not written to within the last tick it leaves at once, else together with what else comes.
+        To a socket that was not written to within this tick it leaves at once, else together with what else comes.
         """
-        now = self._loop.time()
+        tick = self._tick
         if (
-            not self._queue
-            and now - self._written_at >= self._tick.seconds
+            self._written_in != tick.number
+            and not self._queued
             and self._flusher is None
-            and not self._waiting
             and not self._closed
             and self._outlet.write_now(message)
         ):
-            # Nothing waited, and the outlet was writable: then there was room.
+            # Nothing and nobody waited, and the outlet was writable: then there was room.
             self._handed_over += len(message)
-            self._written_at = now
+            self._written_in = tick.number
+            if not tick.running:
+                tick.run()
             return True
         if not self._accepts(len(message)):
             return False
@@ -94,8 +94,7 @@ class Sender:
         if self._flusher is not None or not self._queue:
             return
         if self._outlet.write_now(*self._queue):
-            self._handed_over += self._queued
-            self._written_at = self._loop.time()
+            self._wrote(self._queued)
             self._queue.clear()
             self._queued = 0
         else:
@@ -160,11 +159,15 @@ class Sender:
 
     def _take(self, message: bytes) -> None:
         if self._flusher is None and not self._queue and self._outlet.write_now(message):
-            self._handed_over += len(message)
-            self._written_at = self._loop.time()
+            self._wrote(len(message))
             return
         self._enqueue(message)
         self.flush()
+
+    def _wrote(self, size: int) -> None:
+        self._handed_over += size
+        self._written_in = self._tick.number
+        self._tick.run()
 
     def _enqueue(self, message: bytes) -> None:
         self._queue.append(message)

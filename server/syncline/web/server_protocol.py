@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from asyncio.transports import BaseTransport
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
@@ -59,7 +59,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.queue = Inbox()
         self.writable = Gate()
-        self.drain: Callable[[], None] | None = None
+        self._outlet: _Outlet | None = None
+        """From the handshake on, and then it is what ``writable`` is, too."""
         self._fragments = bytearray()
         self._owed_pong: bytes | None = None
         self._dropping_input = False
@@ -74,10 +75,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             and self.initial_response is None
             and self.conn.state is State.OPEN
         )
-
-    @property
-    def buffered(self) -> int:
-        return 0 if self.disconnected else self.transport.get_write_buffer_size()
 
     # --- asyncio's side ----------------------------------------------------------------------------------------------
 
@@ -98,6 +95,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self._outlet is not None:
+            self._outlet.ended = True
         self._fragments.clear()
         # A suspended parser and its connection hold each other.
         self.conn.parser.close()
@@ -110,8 +109,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def shutdown(self) -> None:
         if self.is_open:
-            if self.drain is not None:
-                self.drain()
+            if self._outlet is not None and self._outlet.drain is not None:
+                self._outlet.drain()
             else:
                 self.close_with(CloseCode.SERVICE_RESTART, "")
         elif not self.handshake_complete and self.initial_response is None:
@@ -123,7 +122,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if self.response.status_code == 101:
             extensions = cast("dict[str, object]", self.scope["extensions"])
-            extensions[TRANSPORT_EXTENSION] = _Outlet(self)
+            self.writable = self._outlet = _Outlet(self.transport, self.conn)
+            extensions[TRANSPORT_EXTENSION] = self._outlet
 
     def read_only_frames(self) -> None:
         """To be called between the handshake's request and all that follows it: the request need not be kept.
@@ -188,7 +188,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             if close is not None:
                 self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
             self.transport.write(b"".join(self.conn.data_to_send()))
-            self.close_sent = True
+            self._sent_close()
         self._hang_up()
 
     def handle_parser_exception(self) -> None:
@@ -200,8 +200,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             code, reason = (close.code, close.reason) if close is not None else (1006, "")
             self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
+        self._sent_close()
         self._linger()
+
+    def _sent_close(self) -> None:
+        self.close_sent = True
+        if self._outlet is not None:
+            self._outlet.ended = True
 
     # --- ends --------------------------------------------------------------------------------------------------------
 
@@ -212,12 +217,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.conn.send_close(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
+        self._sent_close()
         self._resume_reading()
         self.close_timer = self.loop.call_later(_CLOSING_SECONDS, self.transport.abort)
-
-    def abort(self) -> None:
-        self.transport.abort()
 
     def _refuse_unparsed_handshake(self) -> None:
         self.handshake_initiated = True
@@ -265,9 +267,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         super().on_task_complete(task)
-        # Both lead back here: what is left would wait for the cyclic collector.
-        self.drain = None
-        cast("dict[str, object]", self.scope["extensions"]).pop(TRANSPORT_EXTENSION, None)
+        if self._outlet is not None:
+            # It leads back here: what is left would wait for the cyclic collector.
+            self._outlet.drain = None
 
     # --- the app's side ----------------------------------------------------------------------------------------------
 
@@ -310,53 +312,60 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             await super().send(message)
 
 
-class _Outlet:
-    """The protocol as a ``web.outlets.ServerTransport``."""
+class _Outlet(Gate):
+    """The open WebSocket as a ``web.outlets.ServerTransport``; as a gate, open while the peer takes what is written.
 
-    __slots__ = ("_protocol",)
+    A delivered event touches this and the transport, and nothing else of the protocol.
+    """
 
-    def __init__(self, protocol: WebSocketProtocol) -> None:
-        self._protocol = protocol
+    __slots__ = ("_deflating", "_transport", "drain", "ended")
+
+    def __init__(self, transport: asyncio.Transport, connection: Protocol) -> None:
+        super().__init__()
+        self._transport = transport
+        self._deflating = connection if connection.extensions else None
+        self.ended = False
+        """A close frame was sent, or the connection is lost: nothing can be written any more."""
+        self.drain: Callable[[], None] | None = None
 
     @property
     def buffered(self) -> int:
-        return self._protocol.buffered
+        return self._transport.get_write_buffer_size()
 
     def write_now(self, *messages: bytes) -> bool:
-        protocol = self._protocol
-        if not protocol.writable.is_set():
+        if self.opening is not None:
             return False
-        # An outlet is used from the accepted handshake on: what else ``is_open`` looks at is as it must be.
-        if not protocol.close_sent and not protocol.disconnected:
-            self._write(*messages)
+        if self.ended:
+            return True
+        if len(messages) == 1 and self._deflating is None:
+            self._transport.write(text_frame(messages[0]))
+        else:
+            self._write(messages)
         return True
 
     async def write(self, message: bytes) -> None:
-        await self._protocol.writable.wait()
-        if not self._protocol.is_open:
+        await self.wait()
+        if self.ended:
             raise ConnectionResetError
-        self._write(message)
-        await self._protocol.writable.wait()
+        self._write((message,))
+        await self.wait()
 
     async def writable(self) -> None:
-        await self._protocol.writable.wait()
+        await self.wait()
 
     def limit_buffer(self, size: int) -> None:
-        self._protocol.transport.set_write_buffer_limits(high=size)
+        self._transport.set_write_buffer_limits(high=size)
 
     def on_shutdown(self, drain: Callable[[], None]) -> None:
-        self._protocol.drain = drain
+        self.drain = drain
 
     def abort(self) -> None:
-        self._protocol.abort()
+        self._transport.abort()
 
-    def _write(self, *messages: bytes) -> None:
-        protocol = self._protocol
-        if len(messages) == 1 and not protocol.conn.extensions:
-            protocol.transport.write(text_frame(messages[0]))
-        elif protocol.conn.extensions:
+    def _write(self, messages: Sequence[bytes]) -> None:
+        if self._deflating is not None:
             for message in messages:
-                protocol.conn.send_text(message)
-            protocol.transport.write(b"".join(protocol.conn.data_to_send()))
+                self._deflating.send_text(message)
+            self._transport.write(b"".join(self._deflating.data_to_send()))
         else:
-            protocol.transport.write(b"".join(map(text_frame, messages)))
+            self._transport.write(b"".join(map(text_frame, messages)))

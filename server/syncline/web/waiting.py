@@ -43,28 +43,28 @@ class Inbox(Generic[T]):
 class Gate:
     """Open or shut; the part of ``asyncio.Event`` that is used here. It begins open."""
 
-    __slots__ = ("_opening",)
+    __slots__ = ("opening",)
 
     def __init__(self) -> None:
-        self._opening: asyncio.Future[None] | None = None
+        self.opening: asyncio.Future[None] | None = None
         """There while it is shut."""
 
     def is_set(self) -> bool:
-        return self._opening is None
+        return self.opening is None
 
     def set(self) -> None:
         """Open it."""
-        opening, self._opening = self._opening, None
+        opening, self.opening = self.opening, None
         if opening is not None and not opening.done():
             opening.set_result(None)
 
     def clear(self) -> None:
         """Shut it."""
-        if self._opening is None:
-            self._opening = asyncio.get_running_loop().create_future()
+        if self.opening is None:
+            self.opening = asyncio.get_running_loop().create_future()
 
     async def wait(self) -> None:
         """Wait until it is opened; any number of tasks may."""
-        if self._opening is not None:
+        if self.opening is not None:
             # One of them being cancelled must not end it for all.
-            await asyncio.shield(self._opening)
+            await asyncio.shield(self.opening)

@@ -44,9 +44,8 @@ BUGS = (
         name="what waits for the tick is sent twice",
         sentence="A device gets every event that was not sent at once a second time.",
         file="web/sender.py",
-        old="            self._written_at = self._loop.time()\n"
-        "            self._queue.clear()\n            self._queued = 0\n",
-        new="            self._written_at = self._loop.time()\n",
+        old="            self._wrote(self._queued)\n            self._queue.clear()\n            self._queued = 0\n",
+        new="            self._wrote(self._queued)\n",
         selection=noticed_by(TURNS, "test_what_left_with_one_tick_does_not_leave_with_the_next"),
     ),
     PlantedBug(

@@ -24,7 +24,7 @@ class Listener:
     record_filter = EVERYTHING
 
     def __init__(self, *, room: int = 1_000) -> None:
-        self.group = self
+        self.group = self.sink = self
         self.taken: list[Commit] = []
         self.room = room
         self.left: Position | None = None
