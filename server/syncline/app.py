@@ -93,7 +93,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         services=Services(
             datasets=datasets,
             syncs=Syncs(store, bus, utc_now, datasets),
-            subscriptions=Subscriptions(store, memberships, channels, datasets),
+            subscriptions=Subscriptions(store, memberships, channels),
         ),
         authenticator=TokenAuthenticator(secret.value, utc_now),
         mutations=mutations,

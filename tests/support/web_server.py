@@ -199,7 +199,7 @@ def _backend(options: WebOptions, store: Store, bus: LocalBus, channels: Channel
         services=Services(
             datasets=datasets,
             syncs=Syncs(store, bus, now, datasets),
-            subscriptions=Subscriptions(store, Memberships(store, bus), channels, datasets),
+            subscriptions=Subscriptions(store, Memberships(store, bus), channels),
         ),
         authenticator=TokenAuthenticator(SECRET, now),
         mutations=Mutations(max_pending=options.limits.max_pending_mutations),

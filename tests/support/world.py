@@ -90,7 +90,7 @@ class World:
         self.datasets = Datasets(store, self.bus, now, limits)
         self.syncs = Syncs(store, self.bus, now, self.datasets)
         self.memberships = Memberships(store, self.bus)
-        self.subscriptions = Subscriptions(store, self.memberships, self.channels, self.datasets)
+        self.subscriptions = Subscriptions(store, self.memberships, self.channels)
         self._mutations = 0
 
     @classmethod

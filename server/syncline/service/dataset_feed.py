@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from syncline.core.checkpoint import START, Checkpoint, ResyncReason, Since, position_of
+from syncline.core.checkpoint import START, Checkpoint, ResyncReason, Since
 from syncline.core.commit import Resync, resync_needed
 from syncline.core.events import DatasetDeleted, Ready
 from syncline.core.ids import DatasetId
-from syncline.core.model import BEGINNING, DatasetHead, DatasetRef, Position, Viewer
-from syncline.core.pages import RecordFilter
+from syncline.core.model import BEGINNING, DatasetRef, Viewer
+from syncline.core.pages import LogRead, RecordFilter
+from syncline.errors import DatasetNotFound
 from syncline.ports import Store
 from syncline.service.channels import Channels
 from syncline.service.feeds import Cursor, Feed
@@ -18,7 +19,7 @@ from syncline.service.sinks import SinkClosed
 class DatasetFeed(Feed):
     """Follows one dataset. By name, it also follows what is created under that name later."""
 
-    __slots__ = ("_ref", "_since")
+    __slots__ = ("_found", "_ref", "_since")
 
     def __init__(
         self,
@@ -34,25 +35,37 @@ class DatasetFeed(Feed):
         super().__init__(viewer, store, memberships, channels, record_filter=record_filter)
         self._ref = ref
         self._since = since
+        self._found: LogRead | None = None
+
+    async def find(self) -> None:
+        """Look for the dataset before the start. Raises DatasetNotFound for an id that never was one."""
+        self._found = await self._look(self._ref, self._since)
+        if self._found.head is None and self._ref.id is not None:
+            raise DatasetNotFound(self._ref.id)
 
     async def _open(self) -> None:
         if self._ref.name is not None:
             await self._watch_membership()
-        epoch = await self._store.epoch()
-        head = await self._head()
-        since = self._since
-        if head is not None and since is None:
-            cursor = await self._follow(head, epoch, Position(head.version))
-            await self._send(Ready(checkpoint=cursor.checkpoint(), resumed=False))
-            return
-        resync = resync_needed(since, head, epoch)
-        checkpoint: Since = START
-        if head is not None:
-            position = BEGINNING if resync is not None else position_of(since)
-            checkpoint = (await self._follow(head, epoch, position)).checkpoint()
-        await self._send(Ready(checkpoint=checkpoint, resumed=since is not None and resync is None))
-        if resync is not None and isinstance(since, Checkpoint):
-            await self._tell_of_other_log(since, resync)
+        # With its first page: a device that comes back costs one look at the store.
+        read = self._found or await self._look(self._ref, self._since)
+        self._found = None
+        if read.head is not None and read.live_head is None:
+            await self._send(Ready(checkpoint=START, resumed=False))
+            await self._send(DatasetDeleted(dataset=read.head.id, name=read.head.name))
+            self._end(None)
+            raise SinkClosed
+        cursor = None if read.head is None else await self._follow(read.head, read.epoch, read.start)
+        await self._send(
+            Ready(
+                checkpoint=START if cursor is None else cursor.checkpoint(),
+                resumed=self._since is not None and read.reason is None,
+            )
+        )
+        resync = resync_needed(self._since, read.head, read.epoch)
+        if resync is not None and isinstance(self._since, Checkpoint):
+            await self._tell_of_other_log(self._since, resync)
+        if cursor is not None and read.page is not None:
+            await self._send_page(cursor, read.page)
 
     async def _tell_of_other_log(self, since: Checkpoint, resync: Resync) -> None:
         if resync.reason is ResyncReason.DATASET_RECREATED:
@@ -61,15 +74,6 @@ class DatasetFeed(Feed):
                 await self._send(DatasetDeleted(dataset=known[0].id, name=known[0].name))
                 return
         await self._send(resync)
-
-    async def _head(self) -> DatasetHead | None:
-        head = await self._store.dataset(self.viewer, self._ref)
-        if head is not None and head.deleted_at is not None:
-            await self._send(Ready(checkpoint=START, resumed=False))
-            await self._send(DatasetDeleted(dataset=head.id, name=head.name))
-            self._end(None)
-            raise SinkClosed
-        return head
 
     def _follows_all_of(self, owned: frozenset[DatasetId]) -> bool:
         # A name is one dataset's as long as that lives.

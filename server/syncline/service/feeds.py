@@ -13,13 +13,13 @@ from collections.abc import AsyncIterator, Callable, Hashable
 from typing import Any
 
 from syncline.core import feed
-from syncline.core.checkpoint import Checkpoint
+from syncline.core.checkpoint import Checkpoint, Since
 from syncline.core.commit import Resync
 from syncline.core.events import DatasetDeleted, FeedEvent
 from syncline.core.feed import Follow
 from syncline.core.ids import DatasetId, Epoch
 from syncline.core.model import BEGINNING, Commit, DatasetHead, DatasetRef, Position, Viewer
-from syncline.core.pages import MAX_FEED_PAGE_BYTES, PageRequest, RecordFilter, author_of
+from syncline.core.pages import MAX_FEED_PAGE_BYTES, LogRead, Page, PageRequest, RecordFilter, author_of
 from syncline.errors import InternalError, SynclineError
 from syncline.logs import get_logger, new_id
 from syncline.ports import Store
@@ -260,28 +260,32 @@ class Feed(ABC):
             case Follow.READ_LOG:
                 await self._read_page(cursor)
 
+    async def _look(self, ref: DatasetRef, since: Since | None) -> LogRead:
+        page = PageRequest(max_bytes=MAX_FEED_PAGE_BYTES, filter=self.record_filter)
+        return await self._store.read_log(self.viewer, ref, since, page)
+
     async def _read_page(self, cursor: Cursor) -> None:
-        read = await self._store.read_log(
-            self.viewer,
-            DatasetRef(id=cursor.head.id),
-            cursor.checkpoint(),
-            PageRequest(max_bytes=MAX_FEED_PAGE_BYTES, filter=self.record_filter),
-        )
+        read = await self._look(DatasetRef(id=cursor.head.id), cursor.checkpoint())
         if read.live_head is None or read.page is None:
             await self._drop(cursor)
             return
         if read.reason is not None:
             await self._send(Resync(reason=read.reason, dataset=cursor.head.id))
             cursor.epoch, cursor.position = read.epoch, BEGINNING
-        if read.page.position != cursor.position:
-            await self._send(
-                Commit(
-                    dataset=cursor.head.id,
-                    epoch=read.epoch,
-                    previous=cursor.position,
-                    position=read.page.position,
-                    author=author_of(read.page.records),
-                    records=read.page.records,
-                )
+        await self._send_page(cursor, read.page)
+
+    async def _send_page(self, cursor: Cursor, page: Page) -> None:
+        """The page begins where the cursor stands."""
+        if page.position == cursor.position:
+            return
+        await self._send(
+            Commit(
+                dataset=cursor.head.id,
+                epoch=cursor.epoch,
+                previous=cursor.position,
+                position=page.position,
+                author=author_of(page.records),
+                records=page.records,
             )
-            cursor.position = read.page.position
+        )
+        cursor.position = page.position

@@ -11,7 +11,6 @@ from syncline.core.pages import RecordFilter
 from syncline.ports import Store
 from syncline.service.channels import Channels
 from syncline.service.dataset_feed import DatasetFeed
-from syncline.service.datasets import Datasets
 from syncline.service.identity_feed import IdentityFeed
 from syncline.service.memberships import Memberships
 
@@ -19,19 +18,16 @@ from syncline.service.memberships import Memberships
 class Subscriptions:
     """Opens feeds for viewers that may see what they ask for."""
 
-    def __init__(self, store: Store, memberships: Memberships, channels: Channels, datasets: Datasets) -> None:
+    def __init__(self, store: Store, memberships: Memberships, channels: Channels) -> None:
         self._store = store
         self._memberships = memberships
         self._channels = channels
-        self._datasets = datasets
 
     async def dataset(
         self, viewer: Viewer, ref: DatasetRef, since: Since | None, *, skip_own: bool, prefix: str
     ) -> DatasetFeed:
         """The feed of one dataset. By name it may not exist yet; raises DatasetNotFound for an id that never did."""
-        if ref.id is not None:
-            await self._datasets.find(viewer, ref)
-        return DatasetFeed(
+        feed = DatasetFeed(
             viewer,
             self._store,
             self._memberships,
@@ -40,6 +36,9 @@ class Subscriptions:
             since=since,
             record_filter=_filter(viewer, skip_own=skip_own, prefix=prefix),
         )
+        if ref.id is not None:
+            await feed.find()
+        return feed
 
     async def identity(
         self, viewer: Viewer, since: Mapping[DatasetId, Since] | None, *, skip_own: bool

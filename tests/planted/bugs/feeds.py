@@ -14,24 +14,24 @@ BUGS = (
         name="no Ready",
         sentence="A subscription of a dataset that is there does not say that it is live.",
         file="service/dataset_feed.py",
-        old="            await self._send(Ready(checkpoint=cursor.checkpoint(), resumed=False))\n            return\n",
-        new="            return\n",
+        old="        await self._send(\n            Ready(\n                checkpoint=START if cursor",
+        new="        (\n            Ready(\n                checkpoint=START if cursor",
         selection=noticed_by(FEEDS, "test_without_since_a_feed_begins_now"),
     ),
     PlantedBug(
         name="Ready says resumed before a resync",
         sentence="A device that has to start over is told that it goes on.",
         file="service/dataset_feed.py",
-        old="resumed=since is not None and resync is None",
-        new="resumed=since is not None",
+        old="resumed=self._since is not None and read.reason is None",
+        new="resumed=self._since is not None",
         selection=noticed_by(FEEDS, "test_a_checkpoint_of_another_epoch_is_told_to_resync_and_gets_everything"),
     ),
     PlantedBug(
         name="a feed begins where the dataset stands",
         sentence="A device that was away gets what happens from now on, and nothing of what it missed.",
         file="service/dataset_feed.py",
-        old="position = BEGINNING if resync is not None else position_of(since)",
-        new="position = Position(head.version)",
+        old="await self._look(self._ref, self._since)\n        self._found = None\n",
+        new="await self._look(self._ref, None)\n        self._found = None\n",
         selection=noticed_by(FEEDS, "test_a_device_that_was_away_gets_exactly_what_it_missed"),
     ),
     PlantedBug(
@@ -46,8 +46,8 @@ BUGS = (
         name="a feed skips the page that its sink waited for",
         sentence="A device that takes a page slowly goes on behind what the channel delivered meanwhile.",
         file="service/feeds.py",
-        old="            cursor.position = read.page.position\n",
-        new="            cursor.position = cursor.channel.fan_out.mark.position\n",
+        old="        cursor.position = page.position\n",
+        new="        cursor.position = cursor.channel.fan_out.mark.position\n",
         selection=noticed_by(RACES, "test_what_others_write_while_a_page_is_taken_comes_after_it"),
     ),
     PlantedBug(
@@ -70,13 +70,8 @@ BUGS = (
         name="a dataset created while its feed opens is missed",
         sentence="The feed looked whether it is there first, and listened then.",
         file="service/dataset_feed.py",
-        old="        if self._ref.name is not None:\n"
-        "            await self._watch_membership()\n"
-        "        epoch = await self._store.epoch()\n"
-        "        head = await self._head()\n",
-        new="        epoch = await self._store.epoch()\n"
-        "        head = await self._head()\n"
-        "        if self._ref.name is not None:\n"
+        old="            await self._watch_membership()\n",
+        new="            self._found = await self._look(self._ref, self._since)\n"
         "            await self._watch_membership()\n",
         selection=noticed_by(RACES, "test_a_dataset_created_while_its_feed_looks_for_it_is_not_missed"),
     ),

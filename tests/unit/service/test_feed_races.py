@@ -70,7 +70,7 @@ def after_the_next(
 async def test_a_dataset_created_while_its_feed_looks_for_it_is_not_missed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    after_the_next(monkeypatch, world.store, "dataset", lambda: world.sync(put("a", 1)))
+    after_the_next(monkeypatch, world.store, "read_log", lambda: world.sync(put("a", 1)))
     watcher = Watcher(await world.subscriptions.dataset(viewer(), NOTES, None, skip_own=False, prefix=""))
     ready, commit = await watcher.count(2)
     assert ready == Ready(checkpoint=START, resumed=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -105,6 +106,39 @@ async def test_a_device_that_was_away_gets_exactly_what_it_missed(world: World) 
     assert [record.key for commit in commits(events) for record in commit.records] == ["b", "c"]
     assert_gapless(events, seen.position)
     await watcher.feed.close()
+
+
+@pytest.mark.parametrize("missed", [0, 10])
+async def test_a_device_that_comes_back_costs_one_look_at_the_store(
+    world: World, monkeypatch: pytest.MonkeyPatch, missed: int
+) -> None:
+    await world.sync(put("a", 1))
+    seen = await head_checkpoint(world)
+    other = await watch(world, seen)
+    await other.until(lambda events: len(events) == 1)
+    await other.settled()
+    for number in range(missed):
+        await world.sync(put(f"k{number}", number))
+    await other.until(lambda events: len(versions(events)) == missed)
+    looks: list[str] = []
+    for look in ("dataset", "datasets", "deleted_datasets", "heads", "owned", "read_log", "record", "records", "usage"):
+        monkeypatch.setattr(world.store, look, noting(looks, look, getattr(world.store, look)))
+    watcher = await watch(world, seen)
+    await watcher.until(
+        lambda events: sum(len(commit.records) for commit in commits(events)) == missed and bool(events)
+    )
+    await watcher.settled()
+    assert looks == ["read_log"]
+    await watcher.feed.close()
+    await other.feed.close()
+
+
+def noting(looks: list[str], name: str, look: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def noted(*args: Any, **options: Any) -> Any:
+        looks.append(name)
+        return await look(*args, **options)
+
+    return noted
 
 
 async def test_many_missed_records_come_in_pages_within_both_bounds(world: World) -> None:
