@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 _CPU_CLOCK = 2
@@ -87,7 +87,10 @@ class Used:
     generator_waited_seconds: float
     """The generator was ready to run, but something else had its processor."""
     others_seconds: float
-    """The server's processor worked for neither of them."""
+    """The server's processor worked for neither of them. It is counted in steps: for a short time it may be below 0."""
+
+    def __add__(self, more: Used) -> Used:
+        return Used(**{field.name: getattr(self, field.name) + getattr(more, field.name) for field in fields(self)})
 
     @property
     def generator_share(self) -> float:
@@ -97,7 +100,7 @@ class Used:
     @property
     def others_share(self) -> float:
         """How much of the server's processor something else took; far from 0, all that is a time is too long."""
-        return self.others_seconds / self.wall_seconds
+        return max(0.0, self.others_seconds / self.wall_seconds)
 
     @property
     def server_share(self) -> float:
@@ -130,5 +133,5 @@ class Window:
             server_seconds=server,
             generator_seconds=generator,
             generator_waited_seconds=waited,
-            others_seconds=max(0.0, busy - own),
+            others_seconds=busy - own,
         )

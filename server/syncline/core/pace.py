@@ -5,7 +5,8 @@ from __future__ import annotations
 _FOLLOWER_SECONDS = 50e-6
 """Some seven times what serving one follower takes."""
 _LONGEST_SECONDS = 0.05
-_CREDIT = 200
+_CREDIT = 20
+"""Passes: what a second holds where the interval is longest."""
 
 
 def interval(followers: int) -> float:
@@ -16,7 +17,7 @@ def interval(followers: int) -> float:
 class Pace:
     """Says when the next pass may begin.
 
-    At once, as long as commits come one by one: up to 200 passes may run ahead of the interval before they have to keep
+    At once, as long as commits come one by one: up to 20 passes may run ahead of the interval before they have to keep
     it. As soon as commits have to wait for each other that credit is used up, and it grows again with the time. This is
     the generic cell rate algorithm of ITU-T I.371, with that one addition.
     """

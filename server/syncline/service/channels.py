@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from syncline.core import feed
-from syncline.core.checkpoint import Checkpoint
+from syncline.core.checkpoint import Checkpoint, Since
 from syncline.core.feed import Hint, Mark, OnHint
 from syncline.core.ids import DatasetId
 from syncline.core.model import Commit, DatasetHead, DatasetRef, Position, Viewer
@@ -34,6 +34,8 @@ class Channel:
     """
 
     def __init__(self, head: DatasetHead, store: Store) -> None:
+        self.head = head
+        """As it was when the channel was made."""
         self.dataset = head.id
         self.references = 0
         self.gone = False
@@ -45,6 +47,11 @@ class Channel:
         self._look_again = False
         self._watch: Watch | None = None
         self._closed = False
+
+    @property
+    def follows(self) -> bool:
+        """Whether the channel is open, and its dataset there, as far as this node knows."""
+        return self._fan_out is not None and not self.gone and not self._closed
 
     @property
     def fan_out(self) -> FanOut:
@@ -180,6 +187,21 @@ class Channels:
             if opening is not None and opening.done():
                 self._opening.pop(head.id, None)
         return channel
+
+    def followed(self, viewer: Viewer, ref: DatasetRef, since: Since | None) -> DatasetHead | None:
+        """The dataset, if its channel stands where the viewer's device does: then nobody need ask the store.
+
+        What this node has not heard of yet, it has to hear of for those who follow the channel already.
+        """
+        if not isinstance(since, Checkpoint):
+            return None
+        channel = self._channels.get(since.dataset)
+        if channel is None or not channel.follows or channel.head.owner != viewer.identity:
+            return None
+        if ref.id not in (None, channel.dataset) or ref.name not in (None, channel.head.name):
+            return None
+        mark = channel.fan_out.mark
+        return channel.head if (mark.epoch, mark.position) == (since.epoch, since.position) else None
 
     async def release(self, channel: Channel) -> None:
         channel.references -= 1

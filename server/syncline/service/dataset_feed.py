@@ -46,6 +46,12 @@ class DatasetFeed(Feed):
     async def _open(self) -> None:
         if self._ref.name is not None:
             await self._watch_membership()
+        if isinstance(self._since, Checkpoint) and self._found is None:
+            head = self._channels.followed(self.viewer, self._ref, self._since)
+            if head is not None:
+                await self._follow(head, self._since.epoch, self._since.position)
+                await self._send(Ready(checkpoint=self._since, resumed=True))
+                return
         # With its first page: a device that comes back costs one look at the store.
         read = self._found or await self._look(self._ref, self._since)
         self._found = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,20 +23,19 @@ CONTENDERS = (Contender.SYNCLINE, Contender.STRAWBERRY, Contender.UVICORN, Conte
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """First a burst of commits, one at a time, then eight in flight; the next one follows when everybody has one."""
+    """First bursts of commits, one at a time, then eight in flight; the next one follows when everybody has one."""
 
     subscribers: int
-    burst: int
-    """So few that the dataset does not count as hot: ``hot-dataset`` measures that.
+    bursts: int
+    burst: int = 15
+    """Commits: so few that the dataset does not count as hot.
 
-    Who goes on one at a time without a pause is served as a hot dataset's watchers are, 20 times a second.
+    Who goes on one at a time without a pause is served as a hot dataset's watchers are: ``hot-dataset`` measures that.
     """
+    pause_seconds: float = 1.0
+    """Before each burst."""
     seconds: float = 4.0
-
-    @property
-    def warm_up(self) -> int:
-        """Commits before each part."""
-        return max(self.burst // 10, 1)
+    """At most, pauses left out."""
 
     @property
     def watchers(self) -> list[tuple[str, str]]:
@@ -63,7 +63,7 @@ class FanOut:
     name = "fan-out"
     title = (
         "Fan-out: one dataset, one subscription a socket; a commit delivered to one subscriber is one event. "
-        "A burst of up to 150 commits, one at a time; then 8 in flight for some seconds"
+        "Bursts of 15 commits, one at a time; then 8 in flight for some seconds"
     )
     columns = (
         Column(name="CPU µs/event", decimals=1, compared=True),
@@ -80,12 +80,12 @@ class FanOut:
 
     def cases(self, *, quick: bool) -> Sequence[Case]:
         loads = (
-            [Load(subscribers=20, burst=10, seconds=0.1)]
+            [Load(subscribers=20, bursts=2, burst=5, pause_seconds=0.01, seconds=0.1)]
             if quick
             else [
-                Load(subscribers=100, burst=150),
-                Load(subscribers=1_000, burst=150),
-                Load(subscribers=5_000, burst=50),
+                Load(subscribers=100, bursts=10),
+                Load(subscribers=1_000, bursts=10),
+                Load(subscribers=5_000, bursts=4),
             ]
         )
         return [
@@ -130,22 +130,38 @@ async def commit_and_watch(argument: tuple[Target, Load]) -> tuple[Outcome, Outc
     await first_of_everything(target, target.tokens[load.writers[0]], DATASET)
     watchers = await watch_all(target, [target.tokens[device] for device in load.watchers], DATASET)
     commits = await Commits.open(target, [target.tokens[device] for device in load.writers], DATASET, watchers)
-    await commits.run(under_way=1, seconds=load.seconds / 4, at_least=1, at_most=load.warm_up)
-    single = await _part(target, commits, load, under_way=1, at_least=3, at_most=load.burst)
+    await commits.run(under_way=1, seconds=load.seconds / 4, at_least=1, at_most=load.burst)
+    single = await _one_at_a_time(target, commits, load)
     await commits.run(under_way=IN_FLIGHT, seconds=load.seconds / 4, at_least=1)
-    crowd = await _part(target, commits, load, under_way=IN_FLIGHT, at_least=IN_FLIGHT)
+    crowd = await _eight_in_flight(target, commits, load)
     commits.close()
     for watcher in watchers:
         watcher.close()
     return single, crowd
 
 
-async def _part(
-    target: Target, commits: Commits, load: Load, *, under_way: int, at_least: int, at_most: int | None = None
-) -> Outcome:
-    tally = commits.tally
-    tally.forget()
+async def _one_at_a_time(target: Target, commits: Commits, load: Load) -> Outcome:
+    commits.tally.forget()
+    used: Used | None = None
+    for _ in range(load.bursts):
+        left = load.seconds if used is None else load.seconds - used.wall_seconds
+        if left <= 0:
+            break
+        await asyncio.sleep(load.pause_seconds)
+        window = Window(target.pid)
+        await commits.run(under_way=1, seconds=left, at_least=1, at_most=load.burst)
+        used = window.close() if used is None else used + window.close()
+    assert used is not None
+    return _outcome(commits, used)
+
+
+async def _eight_in_flight(target: Target, commits: Commits, load: Load) -> Outcome:
+    commits.tally.forget()
     window = Window(target.pid)
-    await commits.run(under_way=under_way, seconds=load.seconds, at_least=at_least, at_most=at_most)
-    used = window.close()
+    await commits.run(under_way=IN_FLIGHT, seconds=load.seconds, at_least=IN_FLIGHT)
+    return _outcome(commits, window.close())
+
+
+def _outcome(commits: Commits, used: Used) -> Outcome:
+    tally = commits.tally
     return Outcome(used=used, seconds=tally.seconds[:], message_bytes=len(tally.last_message), frames=tally.frames)

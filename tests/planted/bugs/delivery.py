@@ -82,6 +82,17 @@ BUGS = (
         new="                    return\n",
         selection=noticed_by("unit/service/test_channels", "test_a_channel_reads_on_after_the_store_was_away"),
     ),
+    PlantedBug(
+        name="a checkpoint opens another identity's dataset",
+        sentence="Who has the checkpoint of a dataset that is followed here gets its changes, whosever it is.",
+        file="service/channels.py",
+        old="not channel.follows or channel.head.owner != viewer.identity",
+        new="not channel.follows",
+        selection=noticed_by(
+            "unit/service/test_feeds",
+            "test_a_checkpoint_of_another_identity_s_dataset_leads_nowhere_even_if_it_is_followed_here",
+        ),
+    ),
     # --- the fan-out --------------------------------------------------------------------------------------------------
     PlantedBug(
         name="a slow device is taken for served",

@@ -108,9 +108,9 @@ async def test_a_device_that_was_away_gets_exactly_what_it_missed(world: World) 
     await watcher.feed.close()
 
 
-@pytest.mark.parametrize("missed", [0, 10])
-async def test_a_device_that_comes_back_costs_one_look_at_the_store(
-    world: World, monkeypatch: pytest.MonkeyPatch, missed: int
+@pytest.mark.parametrize(("missed", "expected"), [(0, []), (10, ["read_log"])])
+async def test_a_device_that_comes_back_costs_one_look_at_the_store_and_none_if_it_missed_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, missed: int, expected: list[str]
 ) -> None:
     await world.sync(put("a", 1))
     seen = await head_checkpoint(world)
@@ -128,9 +128,29 @@ async def test_a_device_that_comes_back_costs_one_look_at_the_store(
         lambda events: sum(len(commit.records) for commit in commits(events)) == missed and bool(events)
     )
     await watcher.settled()
-    assert looks == ["read_log"]
+    assert looks == expected
     await watcher.feed.close()
     await other.feed.close()
+
+
+async def test_a_checkpoint_of_another_identity_s_dataset_leads_nowhere_even_if_it_is_followed_here(
+    world: World,
+) -> None:
+    await world.sync(put("a", 1))
+    seen = await head_checkpoint(world)
+    owner = await watch(world, seen)
+    await owner.settled()
+    stranger = Watcher(
+        await world.subscriptions.dataset(viewer("phone", "bob"), NOTES, seen, skip_own=False, prefix="")
+    )
+    ready, resync = await stranger.count(2)
+    assert ready == Ready(checkpoint=START, resumed=False)
+    assert isinstance(resync, Resync)
+    await world.sync(put("a", 2))
+    await owner.count(2)
+    assert len(stranger.events) == 2
+    await owner.feed.close()
+    await stranger.feed.close()
 
 
 def noting(looks: list[str], name: str, look: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
