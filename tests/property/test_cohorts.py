@@ -43,6 +43,9 @@ EVENTS: list[FeedEvent] = [
 ]
 
 
+FIELD_ARGUMENTS = {("Dataset", "record"): '(key: "a")', ("Dataset", "records"): "(first: 2)"}
+
+
 @st.composite
 def selections(draw: st.DrawFn, type_: Any, depth: int = 0) -> str:
     """A selection set for a type of the schema, with aliases, directives and fragments."""
@@ -58,7 +61,7 @@ def selections(draw: st.DrawFn, type_: Any, depth: int = 0) -> str:
         directive = draw(st.sampled_from(["", "", " @include(if: $yes)", " @skip(if: $no)"]))
         inner = get_named_type(type_.fields[name].type)
         nested = draw(selections(inner, depth + 1)) if isinstance(inner, GraphQLObjectType) else ""
-        field = f"{alias}{name}{directive} {nested}"
+        field = f"{alias}{name}{FIELD_ARGUMENTS.get((type_.name, name), '')}{directive} {nested}"
         parts.append(f"... on {type_.name} {{ {field} }}" if draw(st.booleans()) else field)
     return "{ __typename " + " ".join(parts) + " }"
 

@@ -30,6 +30,7 @@ from syncline.api import guard
 from syncline.api.coercion import InputCoercion, VariableCoercion
 from syncline.api.errors import request_errors
 from syncline.api.guard import DocumentLimits
+from syncline.api.projections import Projections
 from syncline.errors import DocumentInvalid, LimitExceeded, SynclineError
 
 
@@ -93,6 +94,11 @@ class ParsedOperation:
     node: OperationDefinitionNode
     name: str | None
     variables: VariableCoercion
+
+    @cached_property
+    def projections(self) -> Projections:
+        """Those of every execution, unless its selections use variables."""
+        return Projections()
 
     @cached_property
     def payload_variables(self) -> Sequence[str]:

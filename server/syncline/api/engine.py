@@ -7,25 +7,36 @@ encoded once for all subscriptions of its cohort: same operation, same variables
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 from weakref import WeakValueDictionary
 
 import msgspec
-from graphql import ExecutionResult, GraphQLSchema, OperationType, default_field_resolver, default_type_resolver
+from graphql import (
+    ExecutionResult,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationType,
+    default_field_resolver,
+    default_type_resolver,
+)
 from graphql.execution import (
     Executor,
     create_source_event_stream,
     execute_root_selection_set,
     execute_subscription_event,
 )
+from graphql.execution.collect_fields import FieldDetailsList
+from graphql.pyutils import Path
 from graphql.type.definition import GraphQLResolveInfoHelpers
 
 from syncline.api.context import Context
 from syncline.api.documents import Documents, ParsedOperation
 from syncline.api.errors import coercion_errors, field_errors
 from syncline.api.events import event_of
+from syncline.api.projections import Projections
 from syncline.api.subscriptions import EventSource
 from syncline.core.events import FeedEvent
 from syncline.logs import new_id
@@ -69,14 +80,32 @@ _HELPERS = GraphQLResolveInfoHelpers(gather=_no_async_types, track=_no_async_typ
 
 
 class _Executor(Executor[Context]):
-    """An executor that goes with its last user, not only when the cyclic collector comes round.
+    """graphql-core's executor, which applies projections where it can.
 
-    graphql-core's own refers to itself by these helpers, which no resolver here asks for.
+    It goes with its last user, not only when the cyclic collector comes round: graphql-core's own refers to itself by
+    these helpers, which no resolver here asks for.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.async_helpers = _HELPERS
+        self.projections: Projections | None = None
+
+    def collect_and_execute_subfields(
+        self,
+        return_type: GraphQLObjectType,
+        field_details_list: FieldDetailsList,
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        projections = self.projections
+        project = None if projections is None else projections.get(self, return_type, field_details_list)
+        if project is not None:
+            # What goes wrong here goes wrong once more below, and there it becomes an error with its place.
+            with suppress(Exception):
+                return project(result)
+        return super().collect_and_execute_subfields(return_type, field_details_list, path, result, position_context)
 
 
 class Engine:
@@ -124,6 +153,13 @@ class Operation:
         return Subscription(source, self._cohorts.setdefault(cohort, executor), cohort)
 
     def _executor(self, variables: Mapping[str, Any], context: Context) -> Executor[Context] | Response:
+        executor = self._built(variables, context)
+        if isinstance(executor, _Executor):
+            operation = self._operation
+            executor.projections = Projections() if operation.payload_variables else operation.projections
+        return executor
+
+    def _built(self, variables: Mapping[str, Any], context: Context) -> Executor[Context] | Response:
         coerced = self._operation.variables.coerce(variables)
         if coerced is not None:
             document = self._operation.document

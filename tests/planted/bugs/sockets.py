@@ -64,4 +64,12 @@ BUGS = (
         new="return (operation.document.fingerprint, operation.name)",
         selection=noticed_by("property/test_cohorts", "test_a_cohort_gets_what_each_of_it_would_get_alone"),
     ),
+    PlantedBug(
+        name="what was compiled for some variables serves all",
+        sentence="A field that is left out for one device is left out for another, which asked for it.",
+        file="api/engine.py",
+        old="Projections() if operation.payload_variables else operation.projections",
+        new="operation.projections",
+        selection=noticed_by("property/test_projections", "test_a_query_s_projection_is_what_execution_gives"),
+    ),
 )
