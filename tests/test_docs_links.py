@@ -15,7 +15,7 @@ RUNNING = "http://127.0.0.1:8000/"
 """Where the reader's own server is."""
 _EXTERNAL = re.compile(r"https://[\w.-]+\.\w+(/\S*)?")
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
-_SIGNATURES = {".png": b"\x89PNG\r\n\x1a\n"}
+_SIGNATURES = {".png": b"\x89PNG\r\n\x1a\n", ".svg": b"<svg "}
 
 
 def _relative(page: Path) -> list[str]:
