@@ -27,6 +27,7 @@ from syncline.config import Settings
 from syncline.core.ids import DeviceId, IdentityId
 from syncline.core.model import Viewer
 from syncline.errors import StartRefused
+from syncline.ports import Store
 from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
 from syncline.service.housekeeping import Housekeeping
@@ -80,7 +81,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         viewer = Viewer(identity=_DEV_IDENTITY, device=device)
         return mint(secret.value, viewer, timedelta(days=settings.token_lifetime_days), utc_now())
 
-    store = await SqliteStore.open(settings.database)
+    store = await _open_store(settings)
     bus = LocalBus()
     channels = Channels(store, bus)
     memberships = Memberships(store, bus)
@@ -125,6 +126,15 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         await channels.close()
         await bus.close()
         await store.close()
+
+
+async def _open_store(settings: Settings) -> Store:
+    if settings.database_url is None:
+        return await SqliteStore.open(settings.database)
+    # Not before it is needed: a server on SQLite need not hold the driver in memory.
+    from syncline.storage.postgres import PostgresStore
+
+    return await PostgresStore.open(settings.database_url.get_secret_value(), connections=settings.database_connections)
 
 
 def _document_limits(settings: Settings) -> DocumentLimits:
@@ -191,7 +201,8 @@ def _announce(app: App, settings: Settings, listening: socket.socket) -> None:
     """Say on standard output where the server is. It accepts connections already, and answers in a moment."""
     host, port = listening.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    lines = [f"Syncline {__version__}, data in {settings.data}", f"  GraphQL   {address}/graphql (HTTP and WebSocket)"]
+    place = settings.data if settings.database_url is None else "PostgreSQL"
+    lines = [f"Syncline {__version__}, data in {place}", f"  GraphQL   {address}/graphql (HTTP and WebSocket)"]
     if settings.graphiql:
         lines += [f"  GraphiQL  {address}/graphiql", f"  Demo      {address}/demo"]
     if app.dev_token is not None:

@@ -61,6 +61,12 @@ def _named(value: object) -> object:
     return value
 
 
+def _postgres(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("must begin with postgresql://")
+    return value
+
+
 _SERVER: Final = "The server"
 _DATA: Final = "Limits of what an identity keeps and sends"
 _REQUESTS: Final = "Limits of one request"
@@ -80,8 +86,16 @@ class Settings(BaseSettings):
     )
     port: int = _setting(8000, "Port to listen on; 0 takes any free one.", group=_SERVER, ge=0, le=65_535)
     data: Annotated[Path, BeforeValidator(_named), AfterValidator(Path.expanduser)] = _setting(
-        Path("syncline-data"), "Folder of the database and, with `dev`, of the token secret.", group=_SERVER
+        Path("syncline-data"), "Folder of the SQLite database and, with `dev`, of the token secret.", group=_SERVER
     )
+    database_url: Annotated[SecretStr, AfterValidator(_postgres)] | None = _setting(
+        None,
+        "Address of a PostgreSQL database, `postgresql://user:password@host:port/name`, that any number of servers may "
+        "share. Without it, a SQLite file in the data folder. It has no flag, because command lines can be read by "
+        "others.",
+        group=_SERVER,
+    )
+    database_connections: int = _count(10, "Connections to PostgreSQL, of each process.", group=_SERVER, least=2)
     dev: bool = _setting(
         False,
         "For trying out, on a loopback address only: makes and keeps a token secret in the data folder, prints a "
@@ -217,7 +231,7 @@ class Settings(BaseSettings):
         )
 
 
-SECRETS: Final = frozenset({"token_secret"})
+SECRETS: Final = frozenset({"token_secret", "database_url"})
 """Settings whose value is never shown and never a flag."""
 
 

@@ -11,11 +11,12 @@ import apsw
 
 from syncline.core.ids import Epoch
 from syncline.errors import StartRefused
+from syncline.storage.migrations import Migration, load_migrations
 from syncline.storage.named_queries import load_queries
 from syncline.storage.sqlite_connections import make_durable, open_reader, open_writable
 from syncline.storage.sqlite_lock import FileLock
 from syncline.storage.sqlite_lookups import Lookups
-from syncline.storage.sqlite_migrations import Migration, check_file, load_migrations, migrate
+from syncline.storage.sqlite_migrations import check_file, migrate
 from syncline.storage.sqlite_writes import Writes
 
 READERS = 3
@@ -42,7 +43,7 @@ def open_database(path: Path, vfs: str | None, migrations: Sequence[Migration] |
     """
     path = path.resolve()
     sql = load_queries("sqlite")
-    known = load_migrations() if migrations is None else migrations
+    known = load_migrations("sqlite") if migrations is None else migrations
     try:
         with ExitStack() as stack:
             stack.enter_context(FileLock(path))
@@ -77,7 +78,7 @@ def renew_epoch(path: Path, vfs: str | None = None) -> Epoch:
         with FileLock(path), ExitStack() as stack:
             connection = open_writable(path, vfs, create=False)
             stack.callback(connection.close)
-            if check_file(connection, path, load_migrations()) == 0:
+            if check_file(connection, path, load_migrations("sqlite")) == 0:
                 raise StartRefused(f"{path} is empty")
             make_durable(connection, path)
             return Epoch(str(connection.execute(load_queries("sqlite")["renew_epoch"]).get))

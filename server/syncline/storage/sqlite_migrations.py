@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import apsw
 
 from syncline.errors import StartRefused, StoreTooNew
+from syncline.storage.migrations import Migration
 
 APPLICATION_ID = 0x53594E43
 """Marks a file as ours in SQLite's header; reads "SYNC"."""
 
 _LEAST_DATABASE_BYTES = 512
-_FILE_NAME = re.compile(r"(\d{4})_\w+\.sql\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """The step to schema ``number``."""
-
-    number: int
-    sql: str
-
-
-def load_migrations() -> Sequence[Migration]:
-    """All steps, in order; their numbers run from 1 without a gap."""
-    migrations = sorted(
-        (
-            Migration(int(match[1]), file.read_text(encoding="utf-8"))
-            for file in files("syncline.storage").joinpath("sql", "sqlite").iterdir()
-            if (match := _FILE_NAME.match(file.name))
-        ),
-        key=lambda migration: migration.number,
-    )
-    if [migration.number for migration in migrations] != list(range(1, len(migrations) + 1)):
-        raise ValueError("the migrations are not numbered from 1 without a gap")
-    return migrations
 
 
 def check_file(connection: apsw.Connection, path: Path, migrations: Sequence[Migration]) -> int:
