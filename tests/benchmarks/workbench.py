@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import tempfile
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,13 +37,17 @@ class Workbench:
 
     @contextmanager
     def server(
-        self, tokens: Iterable[tuple[str, str]], *flags: str, contender: Contender = Contender.SYNCLINE
+        self,
+        tokens: Iterable[tuple[str, str]],
+        *flags: str,
+        contender: Contender = Contender.SYNCLINE,
+        settings: Mapping[str, str] | None = None,
     ) -> Iterator[Target]:
         """A server on its processor, with nothing in it, and a token for each ``(identity, device)``."""
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
             folder = Path(name)
             if contender is Contender.SYNCLINE:
-                with running_on(self.cores.server), running_server(folder, *flags) as server:
+                with running_on(self.cores.server), running_server(folder, *flags, settings=settings) as server:
                     own = {each: server.token(each[1], each[0]) for each in tokens}
                     try:
                         yield Target(address=_ADDRESS, port=server.port, pid=server.pid, tokens=own)

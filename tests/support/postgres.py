@@ -34,8 +34,8 @@ def programs() -> Path:
 class PostgresServer:
     """One cluster in a temporary folder. It can be killed, hung, and started again on the same port."""
 
-    def __init__(self, *settings: str) -> None:
-        """``settings`` are as in ``postgresql.conf``: ``max_connections=20``."""
+    def __init__(self, *settings: str, initialised: bool = True) -> None:
+        """``settings`` are as in ``postgresql.conf``: ``max_connections=20``. Else it is to be a copy of another."""
         self.folder = Path(tempfile.mkdtemp(prefix="syncline-postgres-", dir="/tmp"))
         self.data = self.folder / "data"
         self.port = _free_port()
@@ -43,12 +43,13 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
         self._open_to_its_user()
-        self._run(
-            "initdb", "--pgdata", str(self.data), "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", _SUPERUSER
-        )
+        if initialised:
+            options = ("--auth=trust", "--encoding=UTF8", "--locale=C", "-U", _SUPERUSER)
+            self._run("initdb", "--pgdata", str(self.data), *options)
 
     def __enter__(self) -> Self:
-        self.start()
+        if self.data.exists():
+            self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,6 +100,15 @@ class PostgresServer:
     def go_on(self) -> None:
         for process in self._tree():
             os.kill(process, signal.SIGCONT)
+
+    def copy_of(self, primary: PostgresServer) -> None:
+        """Become a replica that has what the primary has now, and gets no more; start it."""
+        self._run("pg_basebackup", "-D", str(self.data), "-d", primary.url(), "--checkpoint=fast", "-X", "stream")
+        (self.data / "standby.signal").touch()
+        self.start()
+
+    def promote(self) -> None:
+        self._run("pg_ctl", "promote", "-D", str(self.data), "-w")
 
     def create_database(self) -> str:
         """The name of an empty database."""

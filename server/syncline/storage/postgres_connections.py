@@ -59,9 +59,12 @@ class Connections:
     @classmethod
     async def open(cls, url: str, *, size: int) -> Self:
         """Connect, and migrate the database. Raises StartRefused, StoreTooNew."""
-        connections = cls(url, size=size)
         try:
+            connections = cls(url, size=size)
             await connections._prepare()
+        except (ValueError, OverflowError) as error:
+            # Its text may quote the password.
+            raise StartRefused("database_url: is not the address of a PostgreSQL database") from error
         except DISCONNECTED as error:
             raise StartRefused(f"database_url: cannot connect: {_reason(error)}") from error
         except asyncpg.PostgresError as error:

@@ -130,6 +130,20 @@ class Group:
         for job, loaded, row in zip(jobs, self._loaded, self._rows, strict=True):
             self._decide(job, loaded, row[-1])
 
+    def sent(self) -> None:
+        """To be told before it is written: should the connection break, each job knows what to look for."""
+        if self.changed:
+            for decided in self.decided:
+                if decided.receipt is not None and isinstance(decided.outcome, Synced):
+                    decided.job.attempted.append((decided.receipt, decided.outcome))
+
+    def settled(self) -> None:
+        """To be told once it is certain what was written, and what was not."""
+        if self.changed:
+            for decided in self.decided:
+                if decided.receipt is not None and isinstance(decided.outcome, Synced):
+                    decided.job.attempted.pop()
+
     def write_arguments(self) -> tuple[Sequence[object], ...]:
         """The arguments of the query ``write_syncs``."""
         old = [loaded for loaded in self.changed if loaded.stamp is not None]

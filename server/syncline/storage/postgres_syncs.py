@@ -143,6 +143,7 @@ class _Lane:
                 group, written = await self._decide_and_write(connection, jobs)
         else:
             group, written = await self._decide_and_write(connection, jobs)
+        group.settled()
         left = []
         for decided in group.decided:
             if decided.depends_on <= written:
@@ -160,9 +161,7 @@ class _Lane:
         self._connections.found_epoch(group.epoch)
         if not group.changed:
             return group, set()
-        for decided in group.decided:
-            if decided.receipt is not None and isinstance(decided.outcome, Synced):
-                decided.job.attempted.append((decided.receipt, decided.outcome))
+        group.sent()
         rows = await connection.fetch(self._connections.sql["write_syncs"], *group.write_arguments())
         return group, {DatasetId(row["id"].hex()) for row in rows}
 
