@@ -23,8 +23,8 @@ StoreFactory = Callable[[], Awaitable[Store]]
 """Opens the store on one database of the test's own; again after a close, as a server does that starts anew."""
 
 
-def sqlite(folder: Path) -> StoreFactory:
-    return lambda: SqliteStore.open(folder / "syncline.db")
+def sqlite(folder: Path, *, shared: bool = False) -> StoreFactory:
+    return lambda: SqliteStore.open(folder / "syncline.db", shared=shared)
 
 
 def postgres(server: PostgresServer) -> StoreFactory:

@@ -24,19 +24,21 @@ __all__ = ["SqliteStore", "renew_epoch"]
 
 
 class SqliteStore:
-    """Keeps datasets in one file, which this process alone may have open; see ``ports.Store``.
+    """Keeps datasets in one file; see ``ports.Store``.
 
     No method blocks the event loop. Cancelling a caller never cancels a write that was accepted.
     """
 
     @classmethod
-    async def open(cls, path: str | Path, vfs: str | None = None) -> Self:
+    async def open(cls, path: str | Path, vfs: str | None = None, *, shared: bool = False) -> Self:
         """The store in the file ``path``, made if there is none; its folder must exist.
+
+        ``shared``: other processes that share it may have it open, too. Else this one alone.
 
         ``vfs`` names the part of SQLite that touches the disk; tests watch it at work.
         Raises StartRefused if the file is in use or not ours, StoreTooNew if a newer Syncline wrote it.
         """
-        return cls(await asyncio.to_thread(open_database, Path(path), vfs))
+        return cls(await asyncio.to_thread(open_database, Path(path), vfs, shared=shared))
 
     def __init__(self, database: Database) -> None:
         """To be made on the event loop that will use it. From now on ``database`` is the store's, to close as well."""

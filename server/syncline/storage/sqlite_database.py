@@ -35,8 +35,10 @@ class Database:
         self._open.close()
 
 
-def open_database(path: Path, vfs: str | None, migrations: Sequence[Migration] | None = None) -> Database:
-    """Open the file, which may be new. Blocks.
+def open_database(
+    path: Path, vfs: str | None, migrations: Sequence[Migration] | None = None, *, shared: bool = False
+) -> Database:
+    """Open the file, which may be new; ``shared`` with other processes that share it. Blocks.
 
     Raises StartRefused if another process has it, if it is no database of ours, or if it cannot be opened; StoreTooNew
     if it is a newer Syncline's.
@@ -46,7 +48,7 @@ def open_database(path: Path, vfs: str | None, migrations: Sequence[Migration] |
     known = load_migrations("sqlite") if migrations is None else migrations
     try:
         with ExitStack() as stack:
-            stack.enter_context(FileLock(path))
+            stack.enter_context(FileLock(path, shared=shared))
             writer = open_writable(path, vfs, create=True)
             stack.callback(writer.close)
             found = check_file(writer, path, known)

@@ -25,9 +25,12 @@ def check_file(connection: apsw.Connection, path: Path, migrations: Sequence[Mig
         # SQLite would take it for an empty one, and overwrite it.
         raise StartRefused(f"{path} is not a database")
     try:
+        # At one moment: another process that shares the file may just be making it.
+        connection.execute("BEGIN")
         application = connection.pragma("application_id")
         found = connection.pragma("user_version")
         empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
+        connection.execute("COMMIT")
     except apsw.NotADBError as error:
         raise StartRefused(f"{path} is not a database") from error
     if application == 0 and found == 0 and empty:
@@ -44,6 +47,9 @@ def migrate(connection: apsw.Connection, found: int, migrations: Sequence[Migrat
     for migration in migrations[found:]:
         connection.execute("BEGIN IMMEDIATE")
         try:
+            if int(str(connection.pragma("user_version"))) >= migration.number:
+                # Another process that shares the file was faster.
+                continue
             connection.execute(migration.sql)
             connection.pragma("application_id", APPLICATION_ID)
             connection.pragma("user_version", migration.number)
