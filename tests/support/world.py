@@ -18,7 +18,7 @@ from syncline.core.json_values import json_text
 from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy, DatasetRef, Viewer
 from syncline.errors import SynclineError
-from syncline.ports import Listener, Store, Synced, Topic, Watch
+from syncline.ports import Bus, Listener, Store, Synced, Topic, Watch
 from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
 from syncline.service.feeds import Feed
@@ -60,6 +60,13 @@ class UnreliableBus:
         self.fate: Fate = lambda hint: [hint]
         self.holding = False
 
+    @property
+    def up(self) -> bool:
+        return self._bus.up
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        self._bus.on_change(listener)
+
     def publish(self, topic: Topic, hint: Hint) -> None:
         for arriving in self.fate(hint):
             if self.holding:
@@ -81,15 +88,16 @@ class UnreliableBus:
 
 
 class World:
-    """Everything behind the API, on a database file."""
+    """Everything behind the API, on a database file. With a ``bus`` of its own, its hints take that one."""
 
-    def __init__(self, store: Store, limits: Limits) -> None:
+    def __init__(self, store: Store, limits: Limits, bus: Bus | None = None) -> None:
         self.store = store
         self.bus = UnreliableBus()
-        self.channels = Channels(store, self.bus)
-        self.datasets = Datasets(store, self.bus, now, limits)
-        self.syncs = Syncs(store, self.bus, now, self.datasets)
-        self.memberships = Memberships(store, self.bus)
+        bus = bus or self.bus
+        self.channels = Channels(store, bus)
+        self.datasets = Datasets(store, bus, now, limits)
+        self.syncs = Syncs(store, bus, now, self.datasets)
+        self.memberships = Memberships(store, bus)
         self.subscriptions = Subscriptions(store, self.memberships, self.channels)
         self._mutations = 0
 
