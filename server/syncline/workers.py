@@ -28,7 +28,6 @@ _AFTER_DRAIN_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 10.0
 _STEADY_SECONDS = 30.0
-_STARTED = b"s"
 
 
 def run_workers(settings: Settings) -> int:
@@ -39,29 +38,25 @@ def run_workers(settings: Settings) -> int:
 
 def work(listening_descriptor: int, parent_descriptor: int) -> int:
     """One of the processes; its settings are in the environment. The exit code."""
-    listening = socket.socket(fileno=listening_descriptor)
-    parent = socket.socket(fileno=parent_descriptor)
-    parent.setblocking(False)
 
     def started(server: Server) -> None:
-        def look() -> None:
-            if not parent.recv(1):
-                _log.warning("parent_is_gone")
-                server.should_exit = True
-                loop.remove_reader(parent)
+        def drain() -> None:
+            _log.warning("parent_is_gone")
+            loop.remove_reader(parent_descriptor)
+            server.should_exit = True
 
         loop = asyncio.get_running_loop()
-        loop.add_reader(parent, look)
-        parent.send(_STARTED)
+        # Nothing is ever written to it: it can be read once its other end is closed.
+        loop.add_reader(parent_descriptor, drain)
 
-    return run_worker(load(), listening, started)
+    return run_worker(load(), socket.socket(fileno=listening_descriptor), started)
 
 
 @dataclass(slots=True)
 class _Worker:
     process: asyncio.subprocess.Process
-    life: socket.socket
-    """Its end in this process. When it is closed, the worker drains."""
+    life: int
+    """The descriptor by which it knows that this process lives."""
 
 
 class _Parent:
@@ -103,7 +98,7 @@ class _Parent:
             if self._stopping.is_set():
                 return await self._stop(worker, listening, ended)
             stopping.cancel()
-            worker.life.close()
+            os.close(worker.life)
             failures = 0 if loop.time() - began > _STEADY_SECONDS else failures + 1
             _log.error("worker_died", exit_code=ended.result(), restarts=True)
             pause = min(_FIRST_PAUSE_SECONDS * 2**failures, _LONGEST_PAUSE_SECONDS)
@@ -115,17 +110,17 @@ class _Parent:
             return 0
 
     async def _start(self, listening: socket.socket) -> _Worker:
-        mine, its = socket.socketpair()
-        command = ["-m", "syncline", "worker", str(listening.fileno()), str(its.fileno())]
+        its, mine = os.pipe()
+        command = ["-m", "syncline", "worker", str(listening.fileno()), str(its)]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *command,
             env=self._environment,
-            pass_fds=(listening.fileno(), its.fileno()),
+            pass_fds=(listening.fileno(), its),
             # Ctrl-C reaches the parent alone, which tells the others.
             start_new_session=True,
         )
-        its.close()
+        os.close(its)
         return _Worker(process, mine)
 
     async def _stop(self, worker: _Worker, listening: socket.socket, ended: asyncio.Task[int]) -> int:
@@ -140,4 +135,4 @@ class _Parent:
             worker.process.kill()
             return await ended
         finally:
-            worker.life.close()
+            os.close(worker.life)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,12 +35,22 @@ def private_valkey() -> Iterator[str]:
         users.write_text(
             f"user default on nopass nocommands +ping\nuser {_USER} on >{password} allchannels +@all\n", "ascii"
         )
-        server = ValkeyServer(data_dir=Path(name), aclfile=str(users))
+        pid_file = Path(name) / "pid"
+        server = ValkeyServer(data_dir=Path(name), aclfile=str(users), pidfile=str(pid_file))
         try:
             server.start()
         except ValkeyServerError as error:
             raise StartRefused("embedded_redis: the private Valkey does not start") from error
+        # It reads the end of its input when this process ends, however it ends; else the Valkey would live on.
+        watch = subprocess.Popen(  # noqa: S603
+            ["/bin/sh", "-c", 'read _; kill "$0"', pid_file.read_text().strip()],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         try:
             yield f"redis://{_USER}:{password}@127.0.0.1:{server.port}"
         finally:
+            watch.kill()
+            watch.communicate()
             server.stop()
