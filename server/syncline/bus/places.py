@@ -86,7 +86,7 @@ class Cluster:
     def __init__(self, seeds: tuple[Address, ...], access: Access, dialect: Dialect) -> None:
         self._seeds = seeds
         self._access = access
-        self._slot_of_tag = {tag: _slot(dialect.channel(tag)) for tag in ALL_TAGS}
+        self._slot_of_tag = {tag: slot_of(dialect.channel(tag)) for tag in ALL_TAGS}
         self._known: set[Address] = set()
 
     async def find(self) -> Layout:
@@ -117,7 +117,7 @@ class Cluster:
         return found
 
 
-def _slot(channel: bytes) -> int:
+def slot_of(channel: bytes) -> int:
     """The cluster's slot of a channel, which is that of the part in braces."""
     return crc_hqx(channel.partition(b"{")[2].partition(b"}")[0], 0) % _SLOTS
 

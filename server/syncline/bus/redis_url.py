@@ -49,10 +49,10 @@ def _target(url: str) -> Target:
     scheme = scheme.lower()
     if not separator or scheme not in _SCHEMES:
         raise ValueError(f"begins with one of {', '.join(f'{each}://' for each in _SCHEMES)}")
-    if "#" in rest:
-        raise ValueError("in a password # is written %23")
     rest, _, query = rest.partition("?")
     authority, _, path = rest.partition("/")
+    if "#" in rest + query or "@" in path + query:
+        raise ValueError("in a password / is written %2F, ? as %3F and # as %23")
     credentials, _, hosts = authority.rpartition("@")
     family, _, kind = scheme.partition("+")
     secure = family == "rediss"
