@@ -31,6 +31,8 @@ class LossyProxy:
         self._losing = 0
         self._fates: list[_Fate] = []
         self._writers: set[asyncio.StreamWriter] = set()
+        self._open = asyncio.Event()
+        self._open.set()
 
     @property
     def url(self) -> str:
@@ -52,13 +54,24 @@ class LossyProxy:
         """From now on new connections lead to another server."""
         self._to = port
 
+    def hold(self) -> None:
+        """Pass nothing on, either way, but keep the connections: a network that is cut."""
+        self._open.clear()
+
+    def release(self) -> None:
+        self._open.set()
+
     def cut(self) -> None:
         """End all connections at once, without a goodbye."""
         for writer in list(self._writers):
             writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        except OSError:
+            writer.transport.abort()
+            return
         self._writers |= {writer, far_writer}
         line = _Line()
         to_server = asyncio.create_task(self._to_server(reader, far_writer, line))
@@ -74,6 +87,7 @@ class LossyProxy:
     async def _to_server(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: _Line) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65_536):
+                await self._open.wait()
                 fate = self._fate_of(data)
                 if fate is not None and not fate.reaches:
                     self.lost += 1
@@ -85,6 +99,7 @@ class LossyProxy:
     async def _to_device(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: _Line) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65_536):
+                await self._open.wait()
                 if self._losing or line.losing:
                     self._losing = max(0, self._losing - 1)
                     self.lost += 1
@@ -112,5 +127,6 @@ async def lossy_proxy(port: int) -> AsyncIterator[LossyProxy]:
         yield proxy
     finally:
         server.close()
+        proxy.release()
         proxy.cut()
         await server.wait_closed()
