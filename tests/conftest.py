@@ -19,6 +19,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """One for all tests that only need databases; who kills it starts one of its own."""
-    with PostgresServer() as server:
+    """One for all tests that only need databases; who kills it starts one of its own. It need not outlive a crash."""
+    with PostgresServer("fsync=off", "synchronous_commit=on") as server:
         yield server

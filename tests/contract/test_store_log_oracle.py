@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncline.core.changes import Change, Put
@@ -67,7 +67,7 @@ def test_pages_bring_a_reader_to_where_the_dataset_stands(
         asyncio.run(_compare(stores.sqlite(Path(folder)), commits, page, seen))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50)
 @given(commits=COMMITS, page=PAGES, seen=st.integers(0, 6))
 def test_pages_of_postgresql_bring_a_reader_to_where_the_dataset_stands(
     postgres_server: PostgresServer, commits: list[list[Change]], page: PageRequest, seen: int

@@ -226,6 +226,6 @@ async def replay_messages(world: Environment, seed: int) -> None:
                     if heard and dice.random() < 0.3:
                         channel, data = dice.choice(heard)
                         await client.publish(
-                            channel, data if dice.random() < 0.7 else data[: dice.randrange(len(data))]
+                            channel, data if dice.random() < 0.7 else data[: dice.randint(0, len(data))]
                         )
         await asyncio.sleep(0.1)

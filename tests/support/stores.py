@@ -28,7 +28,7 @@ def sqlite(folder: Path, *, shared: bool = False) -> StoreFactory:
 
 
 def postgres(server: PostgresServer) -> StoreFactory:
-    url = server.url(server.create_database())
+    url = server.url(server.empty_database())
     return lambda: PostgresStore.open(url, connections=5)
 
 

@@ -52,17 +52,18 @@ Fate = Callable[[Hint], Sequence[Hint]]
 
 
 class UnreliableBus:
-    """The local bus, with somebody on the line."""
+    """A bus, with somebody on the line."""
 
-    def __init__(self) -> None:
-        self._bus = LocalBus()
+    def __init__(self, bus: Bus | None = None) -> None:
+        """The local one, if no other is given."""
+        self._bus: Any = bus or LocalBus()
         self._held: list[tuple[Topic, Hint]] = []
         self.fate: Fate = lambda hint: [hint]
         self.holding = False
 
     @property
     def up(self) -> bool:
-        return self._bus.up
+        return bool(self._bus.up)
 
     def on_change(self, listener: Callable[[], None]) -> None:
         self._bus.on_change(listener)
@@ -81,23 +82,23 @@ class UnreliableBus:
             self._bus.publish(topic, hint)
 
     async def watch(self, topic: Topic, listener: Listener) -> Watch:
-        return await self._bus.watch(topic, listener)
+        watch: Watch = await self._bus.watch(topic, listener)
+        return watch
 
     async def close(self) -> None:
         await self._bus.close()
 
 
 class World:
-    """Everything behind the API, on a database file. With a ``bus`` of its own, its hints take that one."""
+    """Everything behind the API, on a database. With a ``bus`` given, its hints take that one."""
 
     def __init__(self, store: Store, limits: Limits, bus: Bus | None = None) -> None:
         self.store = store
-        self.bus = UnreliableBus()
-        bus = bus or self.bus
-        self.channels = Channels(store, bus)
-        self.datasets = Datasets(store, bus, now, limits)
-        self.syncs = Syncs(store, bus, now, self.datasets)
-        self.memberships = Memberships(store, bus)
+        self.bus = UnreliableBus(bus)
+        self.channels = Channels(store, self.bus)
+        self.datasets = Datasets(store, self.bus, now, limits)
+        self.syncs = Syncs(store, self.bus, now, self.datasets)
+        self.memberships = Memberships(store, self.bus)
         self.subscriptions = Subscriptions(store, self.memberships, self.channels)
         self._mutations = 0
 
@@ -111,6 +112,7 @@ class World:
 
     async def close(self) -> None:
         await self.channels.close()
+        await self.bus.close()
         await self.store.close()
 
     async def sync(

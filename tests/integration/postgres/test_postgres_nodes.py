@@ -21,7 +21,7 @@ NODES = 2
 
 @pytest.fixture
 def url(postgres_server: PostgresServer) -> str:
-    return postgres_server.url(postgres_server.create_database())
+    return postgres_server.url(postgres_server.empty_database())
 
 
 async def test_conflicts_between_transactions_are_tried_again(postgres_server: PostgresServer) -> None:

@@ -32,7 +32,7 @@ async def proxy(postgres_server: PostgresServer) -> AsyncIterator[LossyProxy]:
 
 @pytest.fixture
 async def store(postgres_server: PostgresServer, proxy: LossyProxy) -> AsyncIterator[PostgresStore]:
-    url = postgres_server.url(postgres_server.create_database(), port=proxy.port)
+    url = postgres_server.url(postgres_server.empty_database(), port=proxy.port)
     store = await PostgresStore.open(url, connections=4)
     yield store
     await store.close()
@@ -127,7 +127,7 @@ async def test_cut_connections_cost_no_acknowledged_sync_and_double_none(
 
 
 async def test_a_server_that_crashes_and_comes_back_has_all_that_was_acknowledged() -> None:
-    with PostgresServer() as server:
+    with PostgresServer("fsync=off") as server:
         store = await PostgresStore.open(server.url(server.create_database()), connections=4)
         acknowledged: set[str] = set()
         acknowledgements = asyncio.Semaphore(0)
