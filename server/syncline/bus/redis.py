@@ -169,19 +169,34 @@ class RedisBus:
         failures = 0
         while True:
             self._stirred.clear()
-            reason = await self._connect()
+            try:
+                reason = await self._connect()
+            except Exception as error:
+                # A fault of ours must not end the bus for good.
+                _log.exception("bus_failed")
+                reason = type(error).__name__
             self._change(up=reason is None, reason=reason or "")
             if not tried.done():
                 tried.set_result(None)
             if reason is None:
                 connected_at = loop.time()
-                await self._stirred.wait()
+                await self._listen()
                 if loop.time() - connected_at >= _STEADY_SECONDS:
                     failures = 0
             pause = min(_FIRST_PAUSE_SECONDS * 2**failures, _LONGEST_PAUSE_SECONDS)
             failures = min(failures + 1, 16)
             # Not all nodes at the same moment.
             await asyncio.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311
+
+    async def _listen(self) -> None:
+        """Until something changes, notice who falls silent."""
+        while not self._stirred.is_set():
+            try:
+                async with asyncio.timeout(self._timing.beat_seconds):
+                    await self._stirred.wait()
+            except TimeoutError:
+                if self._peers.beat_passed():
+                    self._tell()
 
     async def _connect(self) -> str | None:
         """Find out where the channels are, and link to those servers; why that did not work, if it did not.
