@@ -69,6 +69,7 @@ async def test_a_server_that_is_down_at_the_start_is_found_when_it_comes(tmp_pat
     async with started(server.url, server.url) as (here, there):
         assert time.monotonic() - begun < 2 * NOTICED_SECONDS
         assert not here.up
+        assert "cannot be reached" in (here.health.reason or "")
         ear = Ear()
         await here.watch(TOPIC, ear)
         here.publish(TOPIC, a_hint())
@@ -77,6 +78,7 @@ async def test_a_server_that_is_down_at_the_start_is_found_when_it_comes(tmp_pat
         await server.start()
         try:
             await eventually(all_up(here, there), BACK_SECONDS)
+            assert here.health.reason is None
             await works(here, there)
         finally:
             server.kill()
@@ -239,6 +241,7 @@ async def test_junk_on_every_channel_stops_nobody(tmp_path: Path) -> None:
         )
         assert len(ear.heard) == TAGS + len(for_the_topic) + 1
         assert there.health.junk >= 7 * TAGS - 1
+        assert there.health.unread == TAGS + len(for_the_topic)
         await works(here, there)
         assert here.health.outages == there.health.outages == 0
 

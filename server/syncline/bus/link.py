@@ -141,6 +141,9 @@ class Link:
         """Send what ``HintCodec.sealed`` made. All of one turn of the event loop leaves in one write."""
         # Also what is dropped has its number, so that the others know that they lack something.
         sequence, self._sequence = self._sequence, self._sequence + 1
+        if self._queued_bytes > MAX_QUEUED_BYTES and not self._queue:
+            # As of the last time that something was written; the server may have taken it since.
+            self._queued_bytes = self._wire.backlog_bytes
         if self._queued_bytes > MAX_QUEUED_BYTES or self._wire.lost.done():
             self.dropped += 1
             return
