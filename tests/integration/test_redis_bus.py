@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from syncline.bus.hints import HintCodec, enveloped, origin_of
-from syncline.bus.link import TAGS, tag_of
+from syncline.bus.link import TAGS, Timing, tag_of
 from syncline.bus.redis import RedisBus
 from syncline.core.feed import Hint
 from tests.support.fault_proxy import fault_proxy
@@ -27,9 +29,9 @@ ANOTHER_NODE = origin_of(b"somebody", 1)
 
 
 @asynccontextmanager
-async def started(*urls: str, secret: bytes = b"") -> AsyncIterator[Sequence[RedisBus]]:
+async def started(*urls: str, secret: bytes = b"", timing: Timing | None = None) -> AsyncIterator[Sequence[RedisBus]]:
     """A bus for each URL, as of that many nodes."""
-    buses = [RedisBus.open(url, secret=secret) for url in urls]
+    buses = [RedisBus.open(url, secret=secret, timing=timing) for url in urls]
     try:
         for bus in buses:
             await bus.start()
@@ -67,6 +69,7 @@ async def test_a_server_that_is_down_at_the_start_is_found_when_it_comes(tmp_pat
     async with started(server.url, server.url) as (here, there):
         assert time.monotonic() - begun < 2 * NOTICED_SECONDS
         assert not here.up
+        assert "cannot be reached" in (here.health.reason or "")
         ear = Ear()
         await here.watch(TOPIC, ear)
         here.publish(TOPIC, a_hint())
@@ -75,6 +78,7 @@ async def test_a_server_that_is_down_at_the_start_is_found_when_it_comes(tmp_pat
         await server.start()
         try:
             await eventually(all_up(here, there), BACK_SECONDS)
+            assert here.health.reason is None
             await works(here, there)
         finally:
             server.kill()
@@ -165,21 +169,23 @@ async def test_a_connection_that_is_killed_is_made_again(tmp_path: Path) -> None
 
 async def test_a_node_that_is_cut_off_for_reading_too_slowly_comes_back(tmp_path: Path) -> None:
     async with (
-        valkey(tmp_path, client_output_buffer_limit="pubsub 2mb 2mb 1") as server,
+        valkey(tmp_path, client_output_buffer_limit="pubsub 1mb 1mb 1") as server,
         fault_proxy(server.port) as proxy,
-        started(server.url, proxy.url) as (here, there),
+        started(proxy.url) as (slow,),
     ):
         proxy.hold()
         raw = Redis(host="127.0.0.1", port=server.port)
         # Until the buffers of the system are full too, and the server has had enough of it.
         async with asyncio.timeout(NOTICED_SECONDS):
-            while await raw.publish("syncline:{00}", b"x" * 200_000) == 2:
+            while await raw.publish("syncline:{00}", b"x" * 200_000):
                 pass
         await raw.aclose()
         proxy.release()
-        await eventually(lambda: there.health.outages, NOTICED_SECONDS)
-        await eventually(all_up(here, there), BACK_SECONDS)
-        await works(here, there)
+        await eventually(lambda: slow.health.outages, NOTICED_SECONDS)
+        await eventually(all_up(slow), BACK_SECONDS)
+        async with started(server.url) as (other,):
+            await works(slow, other)
+            await works(other, slow)
 
 
 async def test_a_node_that_is_no_longer_subscribed_notices(tmp_path: Path) -> None:
@@ -235,6 +241,7 @@ async def test_junk_on_every_channel_stops_nobody(tmp_path: Path) -> None:
         )
         assert len(ear.heard) == TAGS + len(for_the_topic) + 1
         assert there.health.junk >= 7 * TAGS - 1
+        assert there.health.unread == TAGS + len(for_the_topic)
         await works(here, there)
         assert here.health.outages == there.health.outages == 0
 
@@ -270,6 +277,49 @@ async def test_lost_messages_are_noticed_and_counted(tmp_path: Path) -> None:
         async with asyncio.timeout(NOTICED_SECONDS):
             await called_for.wait()
         assert there.health.gaps == 1
+
+
+async def test_a_node_that_is_cut_off_alone_is_missed_by_the_others(tmp_path: Path) -> None:
+    fast = Timing(beat_seconds=0.2)
+    async with (
+        valkey(tmp_path) as server,
+        fault_proxy(server.port) as proxy,
+        started(server.url, proxy.url, timing=fast) as (here, there),
+    ):
+        await works(there, here)
+        proxy.hold()
+        calls = asyncio.Semaphore(0)
+        here.on_change(calls.release)
+        for _ in range(3):
+            async with asyncio.timeout(NOTICED_SECONDS):
+                await calls.acquire()
+        assert here.up
+        assert here.health.outages == here.health.gaps == 0
+
+
+async def test_tls_is_spoken_and_certificates_are_checked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subprocess.run(  # noqa: ASYNC221 # takes no time
+        [
+            *("openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    # The wheel's server speaks no TLS: a proxy does for it.
+    async with valkey(tmp_path) as server, fault_proxy(server.port, tls) as proxy:
+        trusting = f"rediss://localhost:{proxy.port}?ssl_ca_certs={certificate}"
+        async with started(trusting, trusting) as (here, there):
+            await works(here, there)
+        other_name = f"rediss://127.0.0.1:{proxy.port}?ssl_ca_certs={certificate}"
+        stranger = f"rediss://localhost:{proxy.port}"
+        async with started(other_name, stranger, f"redis://localhost:{proxy.port}") as buses:
+            assert not any(bus.up for bus in buses)
+        assert caplog.text.count("CERTIFICATE_VERIFY_FAILED") == 2
 
 
 async def test_databases_of_one_server_are_apart(tmp_path: Path) -> None:

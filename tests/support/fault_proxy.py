@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 
@@ -104,10 +105,10 @@ def _end(buffer: bytes, start: int) -> int | None:
 
 
 @asynccontextmanager
-async def fault_proxy(port: int) -> AsyncIterator[FaultProxy]:
-    """A proxy before the server on ``port``."""
+async def fault_proxy(port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[FaultProxy]:
+    """A proxy before the server on ``port``; with ``tls`` it is spoken to in that."""
     proxy = FaultProxy(port)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=tls)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy

@@ -15,7 +15,10 @@ from zlib import crc32
 
 from syncline.bus.hints import BEAT, enveloped, is_beat, node_in
 from syncline.bus.resp import Access, Address, Unreachable, Wire, dial, packed
+from syncline.logs import get_logger
 from syncline.ports import Topic
+
+_log = get_logger(__name__)
 
 TAGS: Final = 128
 """Channels of the bus. Every node listens to all, so to subscribe anew is always the same work."""
@@ -138,6 +141,9 @@ class Link:
         """Send what ``HintCodec.sealed`` made. All of one turn of the event loop leaves in one write."""
         # Also what is dropped has its number, so that the others know that they lack something.
         sequence, self._sequence = self._sequence, self._sequence + 1
+        if self._queued_bytes > MAX_QUEUED_BYTES and not self._queue:
+            # As of the last time that something was written; the server may have taken it since.
+            self._queued_bytes = self._wire.backlog_bytes
         if self._queued_bytes > MAX_QUEUED_BYTES or self._wire.lost.done():
             self.dropped += 1
             return
@@ -149,11 +155,14 @@ class Link:
 
     async def close(self) -> None:
         """Send what waits, within reason, and go."""
-        if self._beating is not None:
-            self._beating.cancel()
-            await asyncio.gather(self._beating, return_exceptions=True)
-        self._flush()
-        await self._wire.close()
+        try:
+            if self._beating is not None:
+                self._beating.cancel()
+                await asyncio.gather(self._beating, return_exceptions=True)
+            self._flush()
+            await self._wire.close()
+        finally:
+            self._wire.fail("closed")
 
     def _flush(self) -> None:
         if self._queue:
@@ -189,6 +198,10 @@ class Link:
                     self._wire.fail("the server became a replica")
             except Unreachable as error:
                 self._wire.fail(str(error))
+            except Exception:
+                # Not to be watched is worse than to be connected anew.
+                _log.exception("bus_link_failed")
+                self._wire.fail("a fault of ours")
             # The server took the beat before the PING, so it has sent it before the PONG.
             missing = 0 if self._beat_back.done() else missing + 1
             if missing == _LOST_BEATS:

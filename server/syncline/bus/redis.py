@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from secrets import token_bytes
 from typing import Final
 
-from syncline.bus.hints import HintCodec, NoHint, opened, origin_of
+from syncline.bus.hints import LOOK, HintCodec, NoHint, opened, origin_of
 from syncline.bus.link import TAGS, Link, Timing, tag_of
 from syncline.bus.local import LocalBus, LocalWatch
 from syncline.bus.peers import Peers
@@ -38,6 +38,8 @@ class BusHealth:
     """How the bus does, for metrics. The counts begin with the process."""
 
     up: bool
+    reason: str | None
+    """Why it is not up, as of the last try; fit to be shown."""
     servers: int
     lag_seconds: float | None
     """From publishing to hearing it, on the slowest server; None while there is none."""
@@ -47,6 +49,8 @@ class BusHealth:
     """Hints that were not sent, because the bus was down or too slow."""
     junk: int
     """Messages that were none of ours."""
+    unread: int
+    """Hints that could only ring: of another version's format, damaged, or sealed with another secret."""
     outages: int
 
 
@@ -70,7 +74,8 @@ class RedisBus:
         self._up = False
         self._since: float | None = None
         """When ``up`` last changed; None: it was never told."""
-        self._outages = self._junk = self._dropped = 0
+        self._reason: str | None = "not started"
+        self._outages = self._junk = self._unread = self._dropped = 0
         self._stirred = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
 
@@ -134,11 +139,13 @@ class RedisBus:
         lags = [link.lag_seconds for link in links if link.lag_seconds is not None]
         return BusHealth(
             up=self._up,
+            reason=self._reason,
             servers=len(links),
             lag_seconds=max(lags, default=None),
             gaps=self._peers.gaps,
             dropped=self._dropped + sum(link.dropped for link in links),
             junk=self._junk,
+            unread=self._unread,
             outages=self._outages,
         )
 
@@ -153,7 +160,10 @@ class RedisBus:
         if self._peers.heard(envelope.origin, envelope.sequence):
             self._tell()
         if self._local.watched(envelope.topic):
-            self._local.publish(envelope.topic, self._codec.hint(envelope))
+            hint = self._codec.hint(envelope)
+            if hint is LOOK:
+                self._unread += 1
+            self._local.publish(envelope.topic, hint)
 
     def _tell(self) -> None:
         for listener in self._listeners:
@@ -169,19 +179,34 @@ class RedisBus:
         failures = 0
         while True:
             self._stirred.clear()
-            reason = await self._connect()
-            self._change(up=reason is None, reason=reason or "")
+            try:
+                reason = await self._connect()
+            except Exception as error:
+                # A fault of ours must not end the bus for good.
+                _log.exception("bus_failed")
+                reason = type(error).__name__
+            self._change(up=reason is None, reason=reason)
             if not tried.done():
                 tried.set_result(None)
             if reason is None:
                 connected_at = loop.time()
-                await self._stirred.wait()
+                await self._listen()
                 if loop.time() - connected_at >= _STEADY_SECONDS:
                     failures = 0
             pause = min(_FIRST_PAUSE_SECONDS * 2**failures, _LONGEST_PAUSE_SECONDS)
             failures = min(failures + 1, 16)
             # Not all nodes at the same moment.
             await asyncio.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311
+
+    async def _listen(self) -> None:
+        """Until something changes, notice who falls silent."""
+        while not self._stirred.is_set():
+            try:
+                async with asyncio.timeout(self._timing.beat_seconds):
+                    await self._stirred.wait()
+            except TimeoutError:
+                if self._peers.beat_passed():
+                    self._tell()
 
     async def _connect(self) -> str | None:
         """Find out where the channels are, and link to those servers; why that did not work, if it did not.
@@ -235,7 +260,8 @@ class RedisBus:
             self._dropped += link.dropped
         await asyncio.gather(*(link.close() for link in links))
 
-    def _change(self, *, up: bool, reason: str = "") -> None:
+    def _change(self, *, up: bool, reason: str | None = None) -> None:
+        self._reason = reason
         if up == self._up and self._since is not None:
             return
         now = asyncio.get_running_loop().time()

@@ -197,7 +197,12 @@ async def _introduced(wire: Wire, access: Access, name: bytes) -> dict[bytes, An
     if access.password is not None:
         words += [b"AUTH", (access.username or "default").encode(), access.password.encode()]
     words += [b"SETNAME", name]
-    answer = await wire.ask(*words)
+    try:
+        answer = await wire.ask(*words)
+    except Refused as error:
+        if error.code == "ERR":
+            raise Unreachable("HELLO was refused; it takes Redis 6.0 or later, or Valkey") from error
+        raise
     if not isinstance(answer, dict):
         raise Unreachable("does not speak RESP3")
     return answer

@@ -36,6 +36,25 @@ def test_what_is_doubled_or_late_is_no_gap() -> None:
     assert peers.gaps == 0
 
 
+def test_who_falls_silent_is_a_reason_to_look_for_a_while() -> None:
+    peers = Peers()
+    peers.heard(ONE, 0)
+    assert [peers.beat_passed() for _ in range(3)] == [False, False, True]
+    peers.heard(ONE, 1)
+    assert [peers.beat_passed() for _ in range(3)] == [False, False, True]
+    assert sum(peers.beat_passed() for _ in range(100)) < 50
+    assert not peers.beat_passed()
+    # Forgotten, so it is new again.
+    assert peers.heard(ONE, 2)
+
+
+def test_who_is_heard_at_each_beat_is_not_silent() -> None:
+    peers = Peers()
+    for sequence in range(100):
+        peers.heard(ONE, sequence)
+        assert not peers.beat_passed()
+
+
 def test_invented_peers_take_no_more_than_so_much_memory() -> None:
     peers = Peers()
     for number in range(10_000):
