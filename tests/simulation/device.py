@@ -181,7 +181,9 @@ class Device:
             if push is None:
                 push = self._frozen[name] = self._freeze(name)
             replica = self.replicas[name]
-            since = None if self._world.dice.random() < 0.1 else replica.since
+            # Who holds nothing has to pull: the records of the answer alone may be gone by the time it reads the rest.
+            only_pushes = replica.position != BEGINNING and self._world.dice.random() < 0.1
+            since = None if only_pushes else replica.since
             answer = await self._send(name, push, since)
             if isinstance(answer, Synced):
                 self._world.ledger.acknowledge(self.viewer, push.mutation_id, answer)
