@@ -12,9 +12,9 @@ def main() -> int:
         print("usage: python -m tests.simulation SEED", file=sys.stderr)  # noqa: T201
         return 2
     result = simulate(int(sys.argv[1]))
-    print(*result.lines, sep="\n")  # noqa: T201
+    print(*result.trace.lines(), sep="\n")  # noqa: T201
     outcome = "all as promised" if result.violation is None else str(result.violation)
-    print(f"seed {result.seed}: {outcome}; trace {result.digest}")  # noqa: T201
+    print(f"seed {result.seed}: {outcome}; trace {result.trace.digest()}")  # noqa: T201
     return 0 if result.violation is None else 1
 
 

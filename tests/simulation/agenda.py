@@ -43,7 +43,7 @@ def agenda(world: World, devices: list[Device], start: Start) -> Agenda:
         at(partial(_begin, start, device.delete, dice.choice(list(device.replicas))))
     for _ in range(dice.choice([0, 0, 1, 2, 3])):
         at(dice.choice(world.nodes).crash)
-    for _ in range(dice.choice([0, 0, 1, 2])):
+    for _ in range(dice.choice([0, 0, 1, 2, 4])):
         at(partial(_forget, world, dice.choice(world.nodes)))
     if dice.random() < 0.3:
         at(partial(_bus_comes_back, world), after=at(partial(_bus_goes_down, world)))

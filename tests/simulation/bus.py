@@ -32,6 +32,8 @@ class SimulatedBus:
             return
         world = self._world
         self.local.publish(topic, hint)
+        if world.happens(world.weather.hint_bare):
+            hint = replace(hint, commit=None)
         for node in world.nodes:
             if node.name != self._node:
                 self._carry(node.name, node.hear, topic, hint)

@@ -187,7 +187,7 @@ class Device:
             answer = await self._send(name, push, since)
             if isinstance(answer, Synced):
                 self._world.ledger.acknowledge(self.viewer, push.mutation_id, answer)
-                self._take_answer(replica, since, answer)
+                self._take_answer(replica, since, push, answer)
                 self._settle(name, push, answer)
                 del self._frozen[name]
                 return True
@@ -223,13 +223,16 @@ class Device:
             self._check_passing(error)
         return None
 
-    def _take_answer(self, replica: Replica, since: Since | None, answer: Synced) -> None:
+    def _take_answer(self, replica: Replica, since: Since | None, push: Push, answer: Synced) -> None:
         """The page leads on from ``since``; the records touched are as they are now, wherever that is in the log."""
         if answer.page is not None:
             previous = since.position if isinstance(since, Checkpoint) else BEGINNING
             page = answer.page
             replica.take(answer.head.id, answer.epoch, previous, page.position, page.records)
+            replica.behind = replica.behind or page.has_more
         replica.note(answer.head.id, answer.records.values())
+        absent = {change.key for change in push.changes} - answer.records.keys()
+        replica.note_absent(answer.head.id, absent, as_of=answer.head.version)
 
     def _settle(self, name: DatasetName, push: Push, answer: Synced) -> None:
         """Of what conflicted, some is dropped in favour of the server's record; the rest is proposed anew."""

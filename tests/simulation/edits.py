@@ -58,9 +58,9 @@ def edit(dice: random.Random, replica: Replica, mark: str) -> Change:
     kind = dice.random()
     if kind < 0.2:
         return Increment(key=number_key(prefix), by=dice.randint(1, 9))
-    if kind < 0.4:
+    if kind < 0.35:
         return AddToSet(key=set_key(prefix), members=(json_text(mark, field="member"),))
-    if kind < 0.6:
+    if kind < 0.55:
         return Put(key=key, value=json_text({"by": mark, "n": dice.randint(0, 2)}, field="value"), base=_base(dice, replica, key))
     if kind < 0.75:
         return Remove(key=key, base=_base(dice, replica, key))

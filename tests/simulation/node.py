@@ -31,7 +31,7 @@ from tests.simulation.world import World
 SWEEP_SECONDS = 5
 SWEEP_SECONDS_WITHOUT_BUS = 1
 _DAYS = timedelta(days=90)
-_FORGETFUL = Retention(tombstones=_DAYS, tombstones_per_dataset=2, receipts=_DAYS, deleted_datasets=_DAYS)
+_FORGETFUL = Retention(tombstones=_DAYS, tombstones_per_dataset=0, receipts=_DAYS, deleted_datasets=_DAYS)
 
 logging.getLogger("syncline").setLevel(logging.ERROR)
 

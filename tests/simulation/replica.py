@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from syncline.core.checkpoint import START, Checkpoint, Since
-from syncline.core.ids import DatasetId, DatasetName, Epoch, RecordKey
+from syncline.core.ids import DatasetId, DatasetName, Epoch, RecordKey, Version
 from syncline.core.model import BEGINNING, Commit, Position, Record
 
 
@@ -69,6 +69,12 @@ class Replica:
             self._keep(records)
         elif dataset not in self._buried:
             self.behind = True
+
+    def note_absent(self, dataset: DatasetId, keys: Iterable[RecordKey], *, as_of: Version) -> None:
+        """There are no such records, nor removals of them that anyone remembers."""
+        for key in keys:
+            if self.id == dataset and key in self.records and self.records[key].version <= as_of:
+                del self.records[key]
 
     def _keep(self, records: Iterable[Record]) -> None:
         for record in records:

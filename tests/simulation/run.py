@@ -16,6 +16,8 @@ from tests.simulation.checks import agrees, check_database
 from tests.simulation.device import Device, viewer
 from tests.simulation.network import Network
 from tests.simulation.node import SWEEP_SECONDS, SWEEP_SECONDS_WITHOUT_BUS, Node
+from tests.simulation.scale import scaled
+from tests.simulation.trace import Trace
 from tests.simulation.violation import check, violated
 from tests.simulation.weather import FAIR, deaf
 from tests.simulation.world import World
@@ -35,8 +37,7 @@ class Result:
 
     seed: int
     violation: BaseException | None
-    lines: list[str]
-    digest: str
+    trace: Trace
     syncs: int
     virtual_seconds: float
 
@@ -46,17 +47,17 @@ def simulate(seed: int) -> Result:
     world = World(seed)
     # Ids of datasets are drawn there; they appear in traces.
     datasets_module._random = random.Random(seed)  # noqa: S311
-    simulation = Simulation(world)
-    try:
-        world.loop.run_until_complete(simulation.run())
-    finally:
-        world.loop.run_until_complete(simulation.tear_down())
-        world.loop.close()
+    with scaled(world.dice):
+        simulation = Simulation(world)
+        try:
+            world.loop.run_until_complete(simulation.run())
+        finally:
+            world.loop.run_until_complete(simulation.tear_down())
+            world.loop.close()
     return Result(
         seed=seed,
         violation=world.failed.exception() if world.failed.done() else None,
-        lines=world.trace.lines(),
-        digest=world.trace.digest(),
+        trace=world.trace,
         syncs=world.ledger.acknowledged,
         virtual_seconds=world.loop.time(),
     )
@@ -145,16 +146,17 @@ class Simulation:
         world, dice = self._world, self._world.dice
         world.trace.add("--- no sweeps")
         world.sweeps = False
+        seconds = dice.choice([0.05, 0.6])
         for device in self.devices:
             if dice.random() < 0.7:
                 world.loop.call_later(world.within(0.1), device.disconnect)
             for name in device.replicas:
-                for _ in range(dice.randint(0, 2)):
-                    world.loop.call_later(world.within(0.5), device.edit, name)
+                for _ in range(dice.choice([0, 1, 2, 4])):
+                    world.loop.call_later(world.within(seconds), device.edit, name)
         if dice.random() < 0.3:
             device = dice.choice(self.devices)
-            world.loop.call_later(world.within(0.3), lambda: self.start(device.delete(next(iter(device.replicas)))))
-        await asyncio.sleep(0.5)
+            world.loop.call_later(world.within(seconds), lambda: self.start(device.delete(next(iter(device.replicas)))))
+        await asyncio.sleep(seconds)
         await self._until("what is begun in fair weather ends soon", self._all_settled, _PROMPT_SECONDS)
         await self._until("without a lost hint all agree at once", self._all_agree, _PROMPT_SECONDS)
         world.sweeps = True

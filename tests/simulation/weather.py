@@ -24,6 +24,8 @@ class Weather:
     hint_lost: float
     hint_doubled: float
     hint_poisoned: float
+    hint_bare: float
+    """It says only that there is a commit, as for one that is too large to travel with it."""
     hint_seconds: float
 
     # the links between devices and nodes
@@ -34,7 +36,7 @@ class Weather:
 
 
 FAIR = Weather(
-    store_seconds=0.003,
+    store_seconds=0.02,
     store_slow=0.0,
     store_down=0.0,
     store_answer_lost=0.0,
@@ -42,7 +44,8 @@ FAIR = Weather(
     hint_lost=0.0,
     hint_doubled=0.0,
     hint_poisoned=0.0,
-    hint_seconds=0.005,
+    hint_bare=0.5,
+    hint_seconds=0.02,
     link_seconds=0.02,
     request_lost=0.0,
     request_doubled=0.0,
@@ -62,6 +65,7 @@ def rough(dice: random.Random) -> Weather:
         hint_lost=dice.choice([0.0, 0.1, 0.5, 1.0]),
         hint_doubled=dice.choice([0.0, 0.2]),
         hint_poisoned=dice.choice([0.0, 0.1, 0.3]),
+        hint_bare=dice.choice([0.0, 0.2]),
         hint_seconds=dice.choice([0.001, 0.02, 0.5]),
         link_seconds=dice.choice([0.005, 0.05, 0.3]),
         request_lost=dice.choice([0.0, 0.05, 0.15]),
