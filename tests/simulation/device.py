@@ -182,7 +182,9 @@ class Device:
                 push = self._frozen[name] = self._freeze(name)
             replica = self.replicas[name]
             # Who holds nothing has to pull: the records of the answer alone may be gone by the time it reads the rest.
-            only_pushes = replica.position != BEGINNING and self._world.dice.random() < 0.1
+            # Who is told nothing of its own writes has to as well: they may have gone to an incarnation it has not met.
+            must_pull = replica.position == BEGINNING or self._skips_own
+            only_pushes = not must_pull and self._world.dice.random() < 0.1
             since = None if only_pushes else replica.since
             answer = await self._send(name, push, since)
             if isinstance(answer, Synced):
