@@ -363,7 +363,8 @@ class Device:
     async def _hear(self, event: FeedEvent) -> None:
         assert self._subscription is not None
         replica = self._replica_of(event)
-        self._subscription.hear(event, {} if replica is None else replica.records)
+        follows_on = isinstance(event, Commit) and replica is not None and replica.stands_at(event.dataset, event.previous)
+        self._subscription.hear(event, replica.records if replica is not None and follows_on else {})
         self._trace(event)
         match event:
             case Ready() if self._from_now:

@@ -32,6 +32,9 @@ class Replica:
             return START
         return Checkpoint(self.epoch, self.id, self.position)
 
+    def stands_at(self, dataset: DatasetId, position: Position) -> bool:
+        return (self.id, self.position) == (dataset, position)
+
     def forget(self) -> None:
         self.id, self.position = None, BEGINNING
         self.records.clear()
@@ -50,12 +53,14 @@ class Replica:
             return
         if self.id is None and previous == BEGINNING:
             self.id, self.epoch = dataset, epoch
-        if self.id != dataset or previous > self.position:
+        if self.id == dataset and position <= self.position:
+            return
+        if self.id != dataset or previous != self.position:
+            # Not even if it overlaps: of what was removed in the part that is known, it may say nothing any more.
             self.behind = True
             return
         self._keep(records)
-        if position > self.position:
-            self.position = position
+        self.position = position
 
     def take_commit(self, commit: Commit) -> None:
         self.take(commit.dataset, commit.epoch, commit.previous, commit.position, commit.records)

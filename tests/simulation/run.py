@@ -125,7 +125,7 @@ class Simulation:
         check_database(world)
         await self._stop(following)
         others = asyncio.all_tasks() - {main, *self._tasks}
-        check("nothing is left running", not others, len(others))
+        check("nothing is left running", not others, *(task.get_coro() for task in others))
 
     async def _come_right(self) -> None:
         """The weather clears up: what was begun is brought to its end, and all agree."""
