@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -37,10 +36,10 @@ def agenda(world: World, devices: list[Device], start: Start) -> Agenda:
         for _ in range(dice.choice([0, 0, 0, 1, 2])):
             at(device.go_online, after=at(device.go_offline))
         if dice.random() < 0.2:
-            at(partial(_begin, start, device.create, dice.choice(list(device.replicas))))
+            at(partial(_begin, start, device.asking.create, dice.choice(list(device.replicas))))
     for _ in range(dice.choice([0, 0, 0, 1, 1, 2])):
         device = dice.choice(devices)
-        at(partial(_begin, start, device.delete, dice.choice(list(device.replicas))))
+        at(partial(_begin, start, device.asking.delete, dice.choice(list(device.replicas))))
     for _ in range(dice.choice([0, 0, 1, 2, 3])):
         at(dice.choice(world.nodes).crash)
     for _ in range(dice.choice([0, 0, 1, 2, 4])):

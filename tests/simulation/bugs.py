@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -16,7 +17,6 @@ from syncline.core.model import Commit, Position
 from syncline.core.pages import Page, page_of
 from syncline.core.receipts import Receipt
 from syncline.ports import Bus
-from syncline.service import fan_out
 from syncline.service.channels import Channel, Channels
 from syncline.service.datasets import Datasets
 from syncline.service.fan_out import FanOut
@@ -25,7 +25,6 @@ from syncline.service.memberships import Memberships
 from syncline.storage import sqlite_log, sqlite_lookups
 from syncline.storage.sqlite_writes import Writes
 from syncline.topics import dataset_topic
-
 from tests.simulation.database import Database
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -168,7 +167,7 @@ def _dismisses_for_good(patch: pytest.MonkeyPatch) -> None:
 
 @bug("filters are forgotten for live commits")
 def _filters_nothing(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(fan_out.feed, "filtered", lambda commit, _filter: commit)
+    patch.setattr(feed, "filtered", lambda commit, _filter: commit)
 
 
 @bug("the last commit of a joined run is dropped")
@@ -199,10 +198,10 @@ def _loses_receipts(patch: pytest.MonkeyPatch) -> None:
 
 @bug("what was acknowledged is lost now and then")
 def _loses_commits(patch: pytest.MonkeyPatch) -> None:
+    writes = count(1)
+
     def write(self: Database, work: Callable[[Writes], Any]) -> Any:
-        nonlocal writes
-        writes += 1
-        if writes % 10:
+        if next(writes) % 10:
             return sound(self, work)
         connection = self._writes.connection
         connection.execute("BEGIN")
@@ -211,7 +210,6 @@ def _loses_commits(patch: pytest.MonkeyPatch) -> None:
         finally:
             connection.execute("ROLLBACK")
 
-    writes = 0
     sound = Database._write
     patch.setattr(Database, "_write", write)
 

@@ -11,7 +11,6 @@ from syncline.bus.local import LocalBus
 from syncline.core.feed import Hint
 from syncline.core.ids import DatasetId, Epoch, Version
 from syncline.ports import Listener, Topic, Watch
-
 from tests.simulation.world import World, short
 
 _OTHER_EPOCH = Epoch("0123456789abcdef")
@@ -55,7 +54,7 @@ class SimulatedBus:
             world.loop.call_later(world.within(weather.hint_seconds), hear, topic, each)
 
     def _poisoned(self, hint: Hint) -> Hint:
-        """The hint as a faulty or hostile program might send it. A commit is never made up: who can do that is inside."""
+        """The hint as a faulty or hostile program might send it. Commits are not made up: who can do that is inside."""
         dice = self._world.dice
         version = Version(max(0, hint.version + dice.randint(-3, 3)))
         previous = Version(max(0, version - dice.randint(0, 2)))

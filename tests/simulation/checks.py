@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from syncline.core.model import DatasetRef, Position, Viewer
-
 from tests.simulation.device import Device
 from tests.simulation.edits import PREFIXES, number_key, set_key
 from tests.simulation.ledger import History
@@ -20,14 +19,7 @@ def agrees(world: World, device: Device) -> bool:
 
 
 def _agrees(world: World, device: Device, replica: Replica) -> bool:
-    (history, *_) = [
-        *(
-            history
-            for history in world.ledger.histories.values()
-            if (history.owner, history.name, history.deleted) == (device.viewer.identity, replica.name, False)
-        ),
-        None,
-    ]
+    history = world.ledger.live_history(device.viewer.identity, replica.name)
     if history is None or history.version == 0:
         return not replica.records and (history is not None or replica.id is None)
     end = Position(history.commits[-1].position.version)

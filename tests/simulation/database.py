@@ -87,9 +87,7 @@ class Database:
             )
         )
 
-    def update_dataset(
-        self, viewer: Viewer, ref: DatasetRef, policy: ConflictPolicy, *, now: datetime
-    ) -> DatasetHead:
+    def update_dataset(self, viewer: Viewer, ref: DatasetRef, policy: ConflictPolicy, *, now: datetime) -> DatasetHead:
         return self._write(lambda writes: sqlite_datasets.update_dataset(writes, viewer, ref, policy, now=now))
 
     def delete_dataset(self, viewer: Viewer, ref: DatasetRef, *, now: datetime) -> DatasetHead:

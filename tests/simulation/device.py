@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import count
-from typing import Any
 
 from syncline.core.changes import Change, Malformed
 from syncline.core.checkpoint import Checkpoint, Since
@@ -14,15 +13,15 @@ from syncline.core.commit import Resync
 from syncline.core.conflicts import ChangeStatus
 from syncline.core.events import DatasetCreated, DatasetDeleted, FeedEvent, Ready
 from syncline.core.ids import DatasetId, DatasetName, DeviceId, IdentityId, MutationId
-from syncline.core.model import BEGINNING, Commit, ConflictPolicy, DatasetRef, Position, Viewer
+from syncline.core.model import BEGINNING, Commit, DatasetRef, Position, Viewer
 from syncline.core.pages import RecordFilter
-from syncline.errors import DatasetExists, DatasetNotFound, SynclineError
+from syncline.errors import SynclineError
 from syncline.ports import Synced
-
 from tests.simulation import edits
+from tests.simulation.asking import Asking, check_passing
 from tests.simulation.edits import Push
 from tests.simulation.network import Network
-from tests.simulation.node import Incarnation, OpenFeed
+from tests.simulation.node import OpenFeed
 from tests.simulation.replica import Replica
 from tests.simulation.stream import Cut, Stream
 from tests.simulation.subscription import Subscription
@@ -46,6 +45,7 @@ class Device:
         self.viewer = viewer
         self._world = world
         self._network = network
+        self.asking = Asking(world, network, viewer, self.label)
         follows_one = len(names) == 1
         self._skips_own = dice.random() < 0.3
         prefix = dice.choice(edits.PREFIXES) if follows_one and dice.random() < 0.3 else ""
@@ -82,26 +82,6 @@ class Device:
         self._world.trace.add("edit", self.label, name, type(change).__name__, change.key)
         self._waiting[name].append(change)
         self._edited.set()
-
-    async def create(self, name: DatasetName) -> None:
-        async def work(node: Incarnation) -> object:
-            return await node.datasets.create(self.viewer, name, ConflictPolicy.REJECT)
-
-        await self._ask_once(work)
-
-    async def delete(self, name: DatasetName) -> None:
-        async def work(node: Incarnation) -> object:
-            return await node.datasets.delete(self.viewer, DatasetRef(name=name))
-
-        await self._ask_once(work)
-
-    async def _ask_once(self, work: Any) -> None:
-        try:
-            await self._network.request(self._world.dice.choice(self._world.nodes), work)
-        except (Cut, DatasetExists, DatasetNotFound):
-            return
-        except SynclineError as error:
-            self._check_passing(error)
 
     def go_offline(self) -> None:
         self._world.trace.add("goes offline", self.label)
@@ -161,7 +141,7 @@ class Device:
                         await asyncio.sleep(self._world.within(_BACKOFF_SECONDS))
 
     def _is_in_doubt(self, replica: Replica) -> bool:
-        """Whether to look after the dataset oneself: what the subscription never mentioned it may never call deleted."""
+        """Whether to look after it oneself: what the subscription never mentioned it may never call deleted."""
         return replica.behind or (replica.id is not None and self.was_told(replica.id) is None)
 
     def _freeze(self, name: DatasetName) -> Push:
@@ -186,7 +166,7 @@ class Device:
             must_pull = replica.position == BEGINNING or self._skips_own
             only_pushes = not must_pull and self._world.dice.random() < 0.1
             since = None if only_pushes else replica.since
-            answer = await self._send(name, push, since)
+            answer = await self.asking.sync(name, push, since)
             if isinstance(answer, Synced):
                 self._world.ledger.acknowledge(self.viewer, push.mutation_id, answer)
                 self._take_answer(replica, since, push, answer)
@@ -195,7 +175,7 @@ class Device:
                 return True
         if isinstance(answer, Resync):
             await self._start_over(replica, answer)
-            again = await self._send(name, push, replica.since)
+            again = await self.asking.sync(name, push, replica.since)
             if isinstance(again, Resync):
                 # It was decided in an incarnation that is gone, or others go on deleting: its outcome does not matter.
                 self._world.trace.add("gives up", self.label, push.mutation_id)
@@ -203,27 +183,6 @@ class Device:
                 del self._frozen[name]
                 return True
         return False
-
-    async def _send(self, name: DatasetName, push: Push, since: Since | None) -> Synced | Resync | None:
-        async def work(node: Incarnation) -> Synced | Resync:
-            return await node.syncs.sync(
-                self.viewer,
-                DatasetRef(name=name),
-                since=since,
-                mutation_id=push.mutation_id,
-                changes=push.changes,
-                on_conflict=push.on_conflict,
-                atomic=push.atomic,
-            )
-
-        self._world.trace.add("push", self.label, name, push.mutation_id, "atomic" if push.atomic else "")
-        try:
-            return await self._network.request(self._world.dice.choice(self._world.nodes), work)
-        except Cut:
-            self._world.trace.add("no answer", self.label, push.mutation_id)
-        except SynclineError as error:
-            self._check_passing(error)
-        return None
 
     def _take_answer(self, replica: Replica, since: Since | None, push: Push, answer: Synced) -> None:
         """The page leads on from ``since``; the records touched are as they are now, wherever that is in the log."""
@@ -246,10 +205,6 @@ class Device:
             elif answer.conflicted and not conflicted:
                 self._waiting[name].append(change)
 
-    def _check_passing(self, error: SynclineError) -> None:
-        """Nobody is told of a fault of the server's own, nor of an error of the device's, which makes none."""
-        check("nothing fails but the store", error.code == "STORE_UNAVAILABLE", repr(error))
-
     # --- pulling ------------------------------------------------------------------------------------------------------
 
     async def pull(self, name: DatasetName) -> bool:
@@ -264,19 +219,10 @@ class Device:
 
     async def _pull_page(self, replica: Replica) -> bool:
         """Whether there is more."""
-        since, first = replica.since, self._world.dice.choice([2, 5, 500])
-
-        async def work(node: Incarnation) -> Any:
-            return await node.syncs.pull(self.viewer, DatasetRef(name=replica.name), since, first=first)
-
+        since = replica.since
         replica_was = (replica.id, replica.position == BEGINNING)
-        try:
-            read = await self._network.request(self._world.dice.choice(self._world.nodes), work)
-        except Cut:
-            replica.behind = True
-            return False
-        except SynclineError as error:
-            self._check_passing(error)
+        read = await self.asking.pull(replica.name, since)
+        if read is None:
             replica.behind = True
             return False
         if replica_was != (replica.id, replica.position == BEGINNING):
@@ -285,12 +231,12 @@ class Device:
         if read.reason is not None:
             replica.forget()
             return True
-        if read.page is None:
+        if read.page is None or read.head is None:
             replica.forget()
             return False
         previous = since.position if isinstance(since, Checkpoint) else BEGINNING
         replica.take(read.head.id, read.epoch, previous, read.page.position, read.page.records)
-        return bool(read.page.has_more) and not replica.behind
+        return read.page.has_more and not replica.behind
 
     async def _start_over(self, replica: Replica, resync: Resync) -> None:
         self._world.trace.add("starts over", self.label, replica.name, resync.reason, short(resync.dataset))
@@ -311,7 +257,7 @@ class Device:
             except Cut:
                 self._world.trace.add("disconnected", self.label)
             except SynclineError as error:
-                self._check_passing(error)
+                check_passing(error)
                 self._world.trace.add("feed ended", self.label, error.code)
             self._stream = self._subscription = None
             await asyncio.sleep(self._world.within(_BACKOFF_SECONDS))
@@ -363,7 +309,9 @@ class Device:
     async def _hear(self, event: FeedEvent) -> None:
         assert self._subscription is not None
         replica = self._replica_of(event)
-        follows_on = isinstance(event, Commit) and replica is not None and replica.stands_at(event.dataset, event.previous)
+        follows_on = (
+            isinstance(event, Commit) and replica is not None and replica.stands_at(event.dataset, event.previous)
+        )
         self._subscription.hear(event, replica.records if replica is not None and follows_on else {})
         self._trace(event)
         match event:
@@ -394,7 +342,9 @@ class Device:
     def _trace(self, event: FeedEvent) -> None:
         match event:
             case Commit():
-                places = f"{event.previous.version}.{event.previous.offset}-{event.position.version}.{event.position.offset}"
+                places = (
+                    f"{event.previous.version}.{event.previous.offset}-{event.position.version}.{event.position.offset}"
+                )
                 keys = [record.key for record in event.records]
                 self._world.trace.add("hears", self.label, short(event.dataset), places, *keys)
             case DatasetDeleted(dataset=dataset) | Resync(dataset=dataset):

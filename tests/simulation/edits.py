@@ -23,7 +23,6 @@ from syncline.core.changes import (
 from syncline.core.ids import MutationId, RecordKey, Version
 from syncline.core.json_values import json_text
 from syncline.core.model import ConflictPolicy
-
 from tests.simulation.replica import Replica
 
 PREFIXES = ("a/", "b/")
@@ -61,20 +60,20 @@ def edit(dice: random.Random, replica: Replica, mark: str) -> Change:
     if kind < 0.35:
         return AddToSet(key=set_key(prefix), members=(json_text(mark, field="member"),))
     if kind < 0.55:
-        return Put(key=key, value=json_text({"by": mark, "n": dice.randint(0, 2)}, field="value"), base=_base(dice, replica, key))
+        value = json_text({"by": mark, "n": dice.randint(0, 2)}, field="value")
+        return Put(key=key, value=value, base=_base(dice, replica, key))
     if kind < 0.75:
         return Remove(key=key, base=_base(dice, replica, key))
     if kind < 0.9:
         field = dice.choice("xyz")
         return Merge(key=key, patch=json_text({field: mark}, field="patch"), base=_base(dice, replica, key))
     other = RecordKey(prefix + "other")
-    return dice.choice(
-        [
-            Max(key=other, value=json_text(dice.randint(0, 99), field="value")),
-            RemoveFromSet(key=RecordKey(prefix + "members"), members=(json_text(dice.randint(0, 3), field="member"),)),
-            AddToSet(key=RecordKey(prefix + "members"), members=(json_text(dice.randint(0, 3), field="member"),)),
-        ]
-    )
+    others: list[Change] = [
+        Max(key=other, value=json_text(dice.randint(0, 99), field="value")),
+        RemoveFromSet(key=RecordKey(prefix + "members"), members=(json_text(dice.randint(0, 3), field="member"),)),
+        AddToSet(key=RecordKey(prefix + "members"), members=(json_text(dice.randint(0, 3), field="member"),)),
+    ]
+    return dice.choice(others)
 
 
 def misfit(dice: random.Random, replica: Replica) -> Change:
@@ -86,7 +85,8 @@ def misfit(dice: random.Random, replica: Replica) -> Change:
 def _base(dice: random.Random, replica: Replica, key: RecordKey) -> Base:
     known = replica.records.get(key)
     version = Version(0) if known is None or known.deleted else known.version
-    return dice.choice([AtVersion(version), AtVersion(version), AnyState(), AT_CHECKPOINT])
+    bases: list[Base] = [AtVersion(version), AtVersion(version), AnyState(), AT_CHECKPOINT]
+    return dice.choice(bases)
 
 
 def policy(dice: random.Random) -> ConflictPolicy | None:

@@ -7,17 +7,17 @@ the end the tables themselves are held against them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from syncline.core.changes import AddToSet, Change, Increment
 from syncline.core.commit import SyncRequest
 from syncline.core.conflicts import ChangeStatus
 from syncline.core.ids import DatasetId, DatasetName, IdentityId, MutationId, RecordKey, Version
-from syncline.core.json_values import parsed
+from syncline.core.json_values import JsonText, parsed
 from syncline.core.model import Author, Commit, DatasetHead, Position, Record, Viewer
 from syncline.core.pages import RecordFilter
 from syncline.core.receipts import ChangeOutcome
 from syncline.ports import Synced
-
 from tests.simulation.violation import check, violated
 
 
@@ -60,16 +60,16 @@ class Ledger:
         self._decided: dict[tuple[Author, MutationId], Decided] = {}
         self.acknowledged = 0
 
+    def live_history(self, owner: IdentityId, name: DatasetName) -> History | None:
+        """Of the dataset that has this name now; None: there is none."""
+        live = (history for history in self.histories.values() if not history.deleted)
+        return next((history for history in live if (history.owner, history.name) == (owner, name)), None)
+
     # --- what the database does ---------------------------------------------------------------------------------------
 
     def created(self, head: DatasetHead) -> None:
         check("a dataset has an id of its own", head.id not in self.histories, head.id)
-        namesakes = [
-            history
-            for history in self.histories.values()
-            if (history.owner, history.name, history.deleted) == (head.owner, head.name, False)
-        ]
-        check("a name stands for one dataset", not namesakes, head.name)
+        check("a name stands for one dataset", self.live_history(head.owner, head.name) is None, head.name)
         self.histories[head.id] = History(head.id, head.owner, head.name)
 
     def deleted(self, head: DatasetHead) -> None:
@@ -155,7 +155,8 @@ class Ledger:
 
     def check_counters(self, history: History, number_key: RecordKey, set_key: RecordKey) -> None:
         """Each increment and each member that was applied is there exactly once; nothing else writes these records."""
-        total, members = 0.0, set()
+        total = 0.0
+        members: set[JsonText] = set()
         for decided in self._decided.values():
             if decided.dataset != history.id or decided.conflicted:
                 continue
@@ -167,7 +168,12 @@ class Ledger:
                 elif isinstance(change, AddToSet) and change.key == set_key:
                     members.update(change.members)
         records = history.live()
-        number = parsed(records[number_key].value or "null") if number_key in records else 0
+        number = _value(records, number_key, 0)
         check("every increment counts once", number == total, number_key, number, total)
-        array = parsed(records[set_key].value or "null") if set_key in records else []
+        array = _value(records, set_key, [])
         check("every member was added once", sorted(array) == sorted(map(parsed, members)), set_key, array)
+
+
+def _value(records: dict[RecordKey, Record], key: RecordKey, if_absent: Any) -> Any:
+    value = records[key].value if key in records else None
+    return if_absent if value is None else parsed(value)

@@ -7,10 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from syncline.errors import SynclineError
-
 from tests.simulation.node import Incarnation, Node, OpenFeed
 from tests.simulation.stream import Cut, Stream
-from tests.simulation.violation import violated
 from tests.simulation.world import World
 
 _PATIENCE_SECONDS = 2.0
@@ -88,5 +86,3 @@ def _settle(answer: asyncio.Future[Any], value: object, error: BaseException | N
         answer.set_result(value)
     else:
         answer.set_exception(error)
-
-

@@ -20,7 +20,6 @@ from syncline.service.housekeeping import Housekeeping
 from syncline.service.memberships import Memberships
 from syncline.service.subscriptions import Subscriptions
 from syncline.service.sync import Syncs
-
 from tests.simulation.bus import SimulatedBus
 from tests.simulation.store import SimulatedStore
 from tests.simulation.stream import Stream

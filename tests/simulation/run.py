@@ -10,7 +10,6 @@ from typing import Any
 
 from syncline.core.ids import DatasetName
 from syncline.service import datasets as datasets_module
-
 from tests.simulation.agenda import agenda
 from tests.simulation.checks import agrees, check_database
 from tests.simulation.device import Device, viewer
@@ -155,7 +154,9 @@ class Simulation:
                     world.loop.call_later(world.within(seconds), device.edit, name)
         if dice.random() < 0.3:
             device = dice.choice(self.devices)
-            world.loop.call_later(world.within(seconds), lambda: self.start(device.delete(next(iter(device.replicas)))))
+            world.loop.call_later(
+                world.within(seconds), lambda: self.start(device.asking.delete(next(iter(device.replicas))))
+            )
         await asyncio.sleep(seconds)
         await self._until("what is begun in fair weather ends soon", self._all_settled, _PROMPT_SECONDS)
         await self._until("without a lost hint all agree at once", self._all_agree, _PROMPT_SECONDS)

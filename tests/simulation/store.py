@@ -15,7 +15,6 @@ from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Record,
 from syncline.core.pages import LogRead, PageRequest
 from syncline.errors import StoreUnavailable, SynclineError
 from syncline.ports import HeadMark, Pruned, Retention, Synced, Usage
-
 from tests.simulation.database import EPOCH
 from tests.simulation.world import World, short
 

@@ -11,7 +11,6 @@ from typing import Any
 from syncline.core.events import FeedEvent
 from syncline.errors import SynclineError
 from syncline.service.sinks import SinkClosed
-
 from tests.simulation.world import World
 
 _STEP_SECONDS = 1e-6

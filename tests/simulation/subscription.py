@@ -10,7 +10,6 @@ from syncline.core.events import DatasetCreated, DatasetDeleted, FeedEvent, Read
 from syncline.core.ids import DatasetId, DatasetName, RecordKey
 from syncline.core.model import BEGINNING, Commit, Position, Record, Viewer
 from syncline.core.pages import RecordFilter
-
 from tests.simulation.ledger import Ledger
 from tests.simulation.violation import check
 
@@ -90,4 +89,3 @@ class Subscription:
         history = self._ledger.histories[dataset]
         check("only members see it", history.owner == self._viewer.identity, dataset)
         check("only what was asked for comes", self._name in (None, history.name), dataset)
-

@@ -20,6 +20,10 @@ class Trace:
         """``facts`` must be values that print alike in every process, and that nobody changes."""
         self._entries.append((self._time(), event, facts))
 
+    def events(self) -> set[str]:
+        """The kinds of events that there are."""
+        return {event for _, event, _ in self._entries}
+
     def lines(self) -> list[str]:
         return [f"{time:10.6f}  {event:<22} {' '.join(map(str, facts))}" for time, event, facts in self._entries]
 

@@ -52,7 +52,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self._now = 0.0
         self._selector = _NeverWaits(self)
-        self.set_task_factory(_owned_task)
+        self.set_task_factory(_owned_task)  # type: ignore[arg-type] # that there is a context the type stubs do not know
 
     def time(self) -> float:
         """Seconds since the beginning, in the loop's own world."""
