@@ -226,7 +226,6 @@ class Device:
             while (more := await self._pull_page(replica)) is True:
                 pass
             replica.behind = more is None
-        self._edited.set()
         return not replica.behind
 
     async def _pull_page(self, replica: Replica) -> bool | None:
@@ -292,6 +291,7 @@ class Device:
         self._subscription = Subscription(self._world.ledger, self.viewer, self.wanted, since=known, name=name)
         node = self._world.dice.choice(self._world.nodes)
         self._world.trace.add("subscribes", self.label, node.name, name, *map(short, known))
+        self._edited.set()
         self._stream = await self._network.subscribe(node, self._open_feed(name, known), self._room)
 
     def _open_feed(self, name: DatasetName | None, known: Mapping[DatasetId, Since]) -> OpenFeed:
@@ -312,6 +312,8 @@ class Device:
             for name, replica in self.replicas.items():
                 if replica.behind and not await self.pull(name):
                     raise Cut
+            # There may be something new to be in doubt about.
+            self._edited.set()
             if self.slow and self._world.dice.random() < 0.3:
                 await asyncio.sleep(self._world.within(0.5))
         check("only the feed of a dataset by its id comes to an end", self._by_id, self.label)
