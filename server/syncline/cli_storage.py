@@ -1,11 +1,13 @@
-"""The commands that an operator uses on the data: ``migrate``, ``backup``, ``restore`` and ``epoch renew``.
+"""The commands that an operator uses on the data: ``migrate``, ``backup``, ``restore``, ``copy`` and ``epoch renew``.
 
-They are for the store that the settings name: PostgreSQL if there is an address, else the SQLite file.
+All but ``copy`` are for the store that the settings name: PostgreSQL if there is an address, else the SQLite file.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from syncline import logs
-from syncline.config import Settings, load, variable
+from syncline.config import DATABASE_FILE, Settings, load, variable
 from syncline.errors import StartRefused
 
 NEEDED = 1
@@ -21,13 +23,14 @@ NEEDED = 1
 
 _URL = variable("database_url")
 _DOCUMENTED = "docs/operations.md"
+_LINE_EVERY_SECONDS = 10.0
 
 DataFolder = Annotated[str | None, typer.Option("--data", metavar="<folder>", help="The server's data folder.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
-    for command in (migrate, backup, restore):
+    for command in (migrate, backup, restore, copy):
         app.command(command.__name__)(command)
     epoch = typer.Typer(help="The identity of a server's log.", rich_markup_mode=None)
     epoch.callback()(_epoch)
@@ -121,6 +124,42 @@ def restore(
     typer.echo(f"epoch {restored.contents.epoch}")
 
 
+def copy(
+    from_: Annotated[
+        str, typer.Option("--from", metavar="sqlite:<path>", help="The SQLite file, or the data folder it is in.")
+    ],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="<url>",
+            help="postgresql://user@host:port/name of an empty database. Without it, SYNCLINE_DATABASE_URL: command "
+            "lines can be read by others, so a password is better off there.",
+        ),
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Drop what an unfinished copy left, and begin anew.")
+    ] = False,
+) -> None:
+    """Copy everything from SQLite to PostgreSQL, the epoch too, so that devices go on as if nothing had happened.
+
+    No server may have either. If it is cut short, the same command goes on where it was. At the end both sides are
+    read and compared; until then no server starts on the target.
+    """
+    source, url = _source(from_), _target(to)
+    from syncline.storage.copying import copy as copy_database
+
+    began = time.monotonic()
+    with _Progress() as progress:
+        copied = asyncio.run(copy_database(source, url, progress.report, restart=restart))
+    seconds = time.monotonic() - began
+    rows = ", ".join(f"{count:,} {name}" for name, count in copied.rows.items())
+    typer.echo(f"{rows}: equal on both sides, checksum {copied.checksum}")
+    typer.echo(f"{copied.written:,} rows written in {seconds:.1f} s")
+    typer.echo(f"epoch {copied.epoch}")
+    typer.echo(f"Should a server ever use {source} again, run `syncline epoch renew` on it first.", err=True)
+
+
 def renew_epoch(data: DataFolder = None) -> None:
     """Give the log a new identity after a backup was restored, so that devices that knew more resync.
 
@@ -158,9 +197,59 @@ def _make_folder(folder: Path) -> None:
         raise StartRefused(f"data: {folder} cannot be made a folder: {error.strerror}") from error
 
 
+def _source(from_: str) -> Path:
+    scheme, _, path = from_.partition(":")
+    if scheme != "sqlite" or not path:
+        raise StartRefused("--from: copies are made from sqlite:<path> to postgresql://…, and in no other direction")
+    given = Path(path).expanduser()
+    return given / DATABASE_FILE if given.is_dir() else given
+
+
+def _target(to: str | None) -> str:
+    if to is None:
+        url = _url(_settings(None))
+        if url is None:
+            raise StartRefused(f"name the target with --to, or set {_URL}")
+        return url
+    if not to.startswith(("postgresql://", "postgres://")):
+        raise StartRefused("--to: copies are made from sqlite:<path> to postgresql://…, and in no other direction")
+    _settings(None)
+    return to
+
+
 def _counted(contents: Any) -> str:
     return f"{contents.size_bytes:,} bytes, {contents.datasets:,} datasets, {contents.records:,} records"
 
 
 def _epoch() -> None:
     """The identity of a server's log."""
+
+
+class _Progress:
+    """A bar on standard error if that is a terminal, else a line there now and then."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._stage = ""
+        self._said = time.monotonic()
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.render_finish()
+
+    def report(self, stage: str, done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            self._draw(stage, done, total)
+        elif time.monotonic() >= self._said + _LINE_EVERY_SECONDS:
+            self._said = time.monotonic()
+            typer.echo(f"{stage}: {done:,} of {total:,} rows", err=True)
+
+    def _draw(self, stage: str, done: int, total: int) -> None:
+        if stage != self._stage:
+            self.__exit__()
+            self._stage = stage
+            self._bar = typer.progressbar(length=total, label=stage, file=sys.stderr).__enter__()
+        self._bar.update(done - self._bar.pos)

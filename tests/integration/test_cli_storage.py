@@ -107,3 +107,23 @@ def test_backup_without_a_database_is_refused(tmp_path: Path) -> None:
 
 def test_restore_without_a_file_is_refused(tmp_path: Path) -> None:
     assert "name the FILE to restore; only with SYNCLINE_DATABASE_URL there is none" in refusal("restore", cwd=tmp_path)
+
+
+def test_help_says_where_a_password_is_better_off(tmp_path: Path) -> None:
+    told = " ".join(syncline("copy", "--help", cwd=tmp_path).stdout.split())
+
+    assert "Without it, SYNCLINE_DATABASE_URL: command lines can be read by others" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--from", "postgresql://host/name", "--to", "sqlite:file"], "--from: copies are made from sqlite:"),
+        (["--from", "file", "--to", "postgresql://host/name"], "--from: copies are made from sqlite:"),
+        (["--from", "sqlite:file", "--to", "sqlite:other"], "--to: copies are made from sqlite:"),
+        (["--from", "sqlite:file"], "name the target with --to, or set SYNCLINE_DATABASE_URL"),
+        (["--from", "sqlite:file", "--to", "postgresql://host/name"], "there is no "),
+    ],
+)
+def test_copy_refuses_other_directions_and_what_is_not_there(arguments: list[str], reason: str, tmp_path: Path) -> None:
+    assert reason in refused(syncline("copy", *arguments, cwd=tmp_path))
