@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from syncline import __version__
+from syncline import __version__, cli_storage
 from syncline.auth.keys import existing_secret
 from syncline.auth.tokens import mint
 from syncline.cli_settings import EffectiveSetting, Flags, effective, shown, taking_settings
@@ -24,8 +24,6 @@ from syncline.core.model import Viewer
 from syncline.errors import SynclineError
 
 FAILED = 2
-
-DataFolder = Annotated[str | None, typer.Option("--data", metavar="<folder>", help="The server's data folder.")]
 
 
 def main() -> None:
@@ -56,10 +54,7 @@ def build() -> typer.Typer:
     app.command("token")(token)
     app.command("config")(taking_settings(config, *_CONFIG_PARAMETERS))
     app.command("schema")(schema)
-    epoch = typer.Typer(help="The identity of a server's log.", rich_markup_mode=None)
-    epoch.callback()(_epoch)
-    epoch.command("renew")(renew_epoch)
-    app.add_typer(epoch, name="epoch")
+    cli_storage.register(app)
     device.register(app)
     return app
 
@@ -82,7 +77,7 @@ def worker(listening: int, parent: int) -> None:
 def token(
     identity: Annotated[str, typer.Option(help="Whom the token stands for.")],
     device: Annotated[str | None, typer.Option(help="Which of their devices; without it, of no device.")] = None,
-    data: DataFolder = None,
+    data: cli_storage.DataFolder = None,
     lifetime_days: Annotated[
         str | None,
         typer.Option(
@@ -124,16 +119,6 @@ def schema() -> None:
     typer.echo(schema_sdl(), nl=False)
 
 
-def renew_epoch(data: DataFolder = None) -> None:
-    """Give the log a new identity after a backup was restored, so that devices that knew more resync.
-
-    The server must not be running. Prints the new epoch.
-    """
-    from syncline.storage.sqlite import renew_epoch as renew
-
-    typer.echo(renew(load({"data": data}).database))
-
-
 _CONFIG_PARAMETERS = (
     inspect.Parameter(
         "as_json",
@@ -148,10 +133,6 @@ _CONFIG_PARAMETERS = (
         annotation=bool,
     ),
 )
-
-
-def _epoch() -> None:
-    """The identity of a server's log."""
 
 
 def _options(

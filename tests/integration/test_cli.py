@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -17,29 +16,9 @@ from syncline.api.schema import schema_sdl
 from syncline.auth.keys import server_secret
 from syncline.config import DATABASE_FILE, SECRETS, Settings, flag, variable
 from syncline.storage.sqlite import SqliteStore
+from tests.support.command_line import refused, syncline
 
 SECRET = "a secret of more than thirty-two bytes"  # noqa: S105 # no secret of anybody
-
-
-def syncline(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run ``syncline`` with no variables of its own but ``variables``."""
-    inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith("SYNCLINE_")}
-    return subprocess.run(
-        [sys.executable, "-m", "syncline", *arguments],
-        cwd=cwd,
-        env={**inherited, "COLUMNS": "100", **variables},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def refused(run: subprocess.CompletedProcess[str]) -> str:
-    """The one line on stderr of a run that failed for a known reason."""
-    assert (run.returncode, run.stdout) == (2, ""), run
-    (line,) = run.stderr.splitlines()
-    return line
 
 
 def test_the_installed_command_and_the_module_are_the_same(tmp_path: Path) -> None:

@@ -133,6 +133,18 @@ class PostgresServer:
             "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.url(database), "-c", statement
         )
 
+    def dump(self, database: str) -> Path:
+        """What ``pg_dump`` makes of a database, in a file."""
+        file = self.folder / f"{database}.dump"
+        self._run("pg_dump", "--format=custom", "--file", str(file), "--dbname", self.url(database))
+        return file
+
+    def load(self, file: Path) -> str:
+        """The name of a new database that ``pg_restore`` made of such a file."""
+        name = self.create_database()
+        self._run("pg_restore", "--dbname", self.url(name), str(file))
+        return name
+
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.stop(signal.SIGQUIT)

@@ -1,4 +1,4 @@
-"""SQL by name: each statement of a ``queries.sql`` follows a line ``-- name: its_name``."""
+"""SQL by name: each statement of such a file follows a line ``-- name: its_name``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from importlib.resources import files
 _NAME_LINE = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
 
 
-def load_queries(dialect: str) -> Mapping[str, str]:
-    """The statements of ``sql/<dialect>/queries.sql``, by name."""
-    text = files("syncline.storage").joinpath("sql", dialect, "queries.sql").read_text(encoding="utf-8")
+def load_queries(dialect: str, file: str = "queries") -> Mapping[str, str]:
+    """The statements of ``sql/<dialect>/<file>.sql``, by name."""
+    text = files("syncline.storage").joinpath("sql", dialect, f"{file}.sql").read_text(encoding="utf-8")
     return split_queries(text)
 
 

@@ -21,12 +21,16 @@ from syncline.errors import StartRefused, StoreUnavailable
 from syncline.logs import get_logger
 from syncline.storage.migrations import load_migrations
 from syncline.storage.named_queries import load_queries
-from syncline.storage.postgres_errors import CONTENDED, DISCONNECTED, FAILURES, unavailable
+from syncline.storage.postgres_errors import CONTENDED, DISCONNECTED, FAILURES, refusing_address, unavailable
 from syncline.storage.postgres_migrations import Connection, migrate
 
 ACQUIRE_SECONDS = 1.0
 """How long a request waits for a connection."""
-_CONNECT_SECONDS = 10.0
+APPLICATION_NAME = "syncline"
+"""By which ``pg_stat_activity`` has the connections of servers."""
+COPYING = "copying"
+"""What is in ``meta`` as long as not all of another database is there."""
+CONNECT_SECONDS = 10.0
 _STATEMENT_SECONDS = 10.0
 _CLOSE_SECONDS = 10.0
 _ATTEMPTS = 5
@@ -59,16 +63,9 @@ class Connections:
     @classmethod
     async def open(cls, url: str, *, size: int) -> Self:
         """Connect, and migrate the database. Raises StartRefused, StoreTooNew."""
-        try:
+        with refusing_address():
             connections = cls(url, size=size)
             await connections._prepare()
-        except (ValueError, OverflowError) as error:
-            # Its text may quote the password.
-            raise StartRefused("database_url: is not the address of a PostgreSQL database") from error
-        except DISCONNECTED as error:
-            raise StartRefused(f"database_url: cannot connect: {_reason(error)}") from error
-        except asyncpg.PostgresError as error:
-            raise StartRefused(f"database_url: cannot be used: {_reason(error)}") from error
         return connections
 
     def __init__(self, url: str, *, size: int) -> None:
@@ -83,9 +80,10 @@ class Connections:
             max_size=size,
             init=self._init,
             reset=_keep,
-            timeout=_CONNECT_SECONDS,
+            timeout=CONNECT_SECONDS,
             command_timeout=_STATEMENT_SECONDS,
             target_session_attrs=SessionAttribute.read_write,
+            server_settings={"application_name": APPLICATION_NAME},
         )
 
     async def close(self) -> None:
@@ -151,10 +149,14 @@ class Connections:
 
     async def _prepare(self) -> None:
         connection = await asyncpg.connect(
-            self._url, timeout=_CONNECT_SECONDS, target_session_attrs=SessionAttribute.read_write
+            self._url,
+            timeout=CONNECT_SECONDS,
+            target_session_attrs=SessionAttribute.read_write,
+            server_settings={"application_name": APPLICATION_NAME},
         )
         try:
             await migrate(connection, load_migrations("postgres"))
+            await refuse_half_copied(connection, self.sql)
             await self._init(connection)
         finally:
             await connection.close()
@@ -163,7 +165,7 @@ class Connections:
     async def _init(self, connection: Connection) -> None:
         """What every new connection goes through: its settings, and a look at who is at the other end."""
         await connection.execute(_SETTINGS)
-        lineage = await _lineage(connection)
+        lineage = await lineage_of(connection)
         if lineage == self._lineage:
             return
         async with connection.transaction():
@@ -181,7 +183,16 @@ class Connections:
         self.found_epoch(epoch)
 
 
-async def _lineage(connection: Connection) -> str:
+async def refuse_half_copied(connection: Connection, sql: Mapping[str, str]) -> None:
+    """Raises StartRefused if only a part of another database is there."""
+    if await connection.fetchval(sql["meta"], COPYING) is not None:
+        raise StartRefused(
+            "database_url: the database holds an unfinished copy; run `syncline copy` again, with the same --from"
+        )
+
+
+async def lineage_of(connection: Connection) -> str:
+    """Which server is at the other end, and which of its pasts it has. Not to be called in a transaction."""
     try:
         found: str = await connection.fetchval(_LINEAGE)
     except (asyncpg.UndefinedFunctionError, asyncpg.InsufficientPrivilegeError, asyncpg.FeatureNotSupportedError):
@@ -192,11 +203,6 @@ async def _lineage(connection: Connection) -> str:
 
 async def _keep(_connection: Connection) -> None:
     """No statement leaves anything behind that the next one would trip over: no trip to reset it."""
-
-
-def _reason(error: BaseException) -> str:
-    text = str(error).splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
 async def backoff(attempt: int) -> None:

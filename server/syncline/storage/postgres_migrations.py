@@ -16,17 +16,17 @@ _LOCK = 0x53594E43_0001
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
-async def migrate(connection: Connection, migrations: Sequence[Migration]) -> None:
-    """Apply what the database lacks, each step wholly or not at all. Waits for another node that is at it.
+async def migrate(connection: Connection, migrations: Sequence[Migration]) -> int:
+    """Apply what the database lacks, each step wholly or not at all; the schema that it had before.
+
+    Waits for another node that is at it.
 
     Raises StoreTooNew for a database of a newer Syncline, and StartRefused if the schema ``syncline`` is somebody
     else's.
     """
     await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
     try:
-        found = await found_schema(connection)
-        if found > len(migrations):
-            raise StoreTooNew(path="the database", found=found, known=len(migrations))
+        found = await known_schema(connection, migrations)
         for migration in migrations[found:]:
             async with connection.transaction():
                 if migration.number == 1:
@@ -37,13 +37,21 @@ async def migrate(connection: Connection, migrations: Sequence[Migration]) -> No
                     )
                 await connection.execute(migration.sql)
                 await connection.execute("INSERT INTO syncline.migrations (number) VALUES ($1)", migration.number)
+        return found
     finally:
         if not connection.is_closed():
             await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
 
 
-async def found_schema(connection: Connection) -> int:
-    """The schema that the database has; 0 for none. Raises StartRefused if ``syncline`` is not ours."""
+async def known_schema(connection: Connection, migrations: Sequence[Migration]) -> int:
+    """The schema that the database has; 0 for none. Nothing is written. Raises as ``migrate``."""
+    found = await _found_schema(connection)
+    if found > len(migrations):
+        raise StoreTooNew(path="the database", found=found, known=len(migrations))
+    return found
+
+
+async def _found_schema(connection: Connection) -> int:
     if await connection.fetchval("SELECT to_regclass('syncline.migrations')::text") is not None:
         found: int = await connection.fetchval("SELECT coalesce(max(number), 0) FROM syncline.migrations")
         return found

@@ -8,14 +8,14 @@ import apsw
 
 from syncline.errors import StartRefused
 
-_BUSY_TIMEOUT_MILLISECONDS = 5_000
+BUSY_TIMEOUT_MILLISECONDS = 5_000
 
 
 def open_writable(path: Path, vfs: str | None, *, create: bool) -> apsw.Connection:
     """A connection that may write. Nothing is read from the file yet, and nothing written."""
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
-    connection.set_busy_timeout(_BUSY_TIMEOUT_MILLISECONDS)
+    connection.set_busy_timeout(BUSY_TIMEOUT_MILLISECONDS)
     return connection
 
 
@@ -36,5 +36,5 @@ def make_durable(connection: apsw.Connection, path: Path) -> None:
 def open_reader(path: Path, vfs: str | None) -> apsw.Connection:
     """A connection that cannot write, to a file that has a write-ahead log."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs=vfs)
-    connection.set_busy_timeout(_BUSY_TIMEOUT_MILLISECONDS)
+    connection.set_busy_timeout(BUSY_TIMEOUT_MILLISECONDS)
     return connection

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,39 @@ def open_database(
                 epoch=writes.epoch(),
                 _open=stack.pop_all(),
             )
+    except apsw.Error as error:
+        raise StartRefused(f"cannot open {path}: {type(error).__name__}: {error}") from error
+
+
+def schema_of(path: Path) -> int:
+    """The schema that the file has; 0 if there is none. Nothing is written, and a server may have it. Blocks.
+
+    Raises StartRefused if it is no database of ours, StoreTooNew if it is a newer Syncline's.
+    """
+    path = path.resolve()
+    if not path.exists():
+        return 0
+    try:
+        with closing(open_writable(path, None, create=False)) as connection:
+            connection.pragma("query_only", True)
+            return check_file(connection, path, load_migrations("sqlite"))
+    except apsw.Error as error:
+        raise StartRefused(f"cannot open {path}: {type(error).__name__}: {error}") from error
+
+
+def migrate_file(path: Path) -> int:
+    """Lead the file, which may be new, to the schema this code knows; from which one it came. Blocks.
+
+    Raises as ``open_database``.
+    """
+    path = path.resolve()
+    known = load_migrations("sqlite")
+    try:
+        with FileLock(path), closing(open_writable(path, None, create=True)) as connection:
+            found = check_file(connection, path, known)
+            make_durable(connection, path)
+            migrate(connection, found, known)
+            return found
     except apsw.Error as error:
         raise StartRefused(f"cannot open {path}: {type(error).__name__}: {error}") from error
 

@@ -18,6 +18,7 @@ import apsw
 
 from syncline.errors import Overloaded, StoreUnavailable
 from syncline.logs import get_logger
+from syncline.storage.sqlite_connections import BUSY_TIMEOUT_MILLISECONDS
 from syncline.storage.sqlite_errors import unavailable
 from syncline.storage.sqlite_writes import Writes
 
@@ -27,6 +28,8 @@ CHECKPOINT_PAGES = 1_000
 """Pages in the write-ahead log from which on it is copied into the database."""
 RESTART_PAGES = 16_000
 """Pages in the write-ahead log from which on the writer waits for readers, so that the log can begin anew."""
+_RESTART_WAIT_MILLISECONDS = 100
+"""How long it waits for them: a back-up reads for as long as it takes, and no sync is to wait for that."""
 
 _log = get_logger(__name__)
 
@@ -182,6 +185,7 @@ class Writer:
         # Readers can keep the log from beginning anew; to try again with each commit would only cost.
         self._next_checkpoint = self._wal_pages + self._checkpoint_pages
         restart = self._wal_pages >= self._restart_pages
+        self._connection.set_busy_timeout(_RESTART_WAIT_MILLISECONDS)
         try:
             self._connection.wal_checkpoint(
                 mode=apsw.SQLITE_CHECKPOINT_RESTART if restart else apsw.SQLITE_CHECKPOINT_PASSIVE
@@ -189,6 +193,8 @@ class Writer:
         except apsw.Error as error:
             # Nothing is lost: the log keeps what was not copied.
             _log.warning("store_checkpoint_failed", error=type(error).__name__)
+        finally:
+            self._connection.set_busy_timeout(BUSY_TIMEOUT_MILLISECONDS)
 
 
 def _raising(job: _Job[Any], error: Exception) -> _Settle:

@@ -32,3 +32,14 @@ def test_no_query_of_sqlites_scans_or_sorts_a_table(tmp_path: Path) -> None:
             assert not slow, (name, slow)
     finally:
         database.close()
+
+
+def test_no_query_that_copies_sorts_a_table(tmp_path: Path) -> None:
+    database = open_database(tmp_path / "syncline.db", None)
+    try:
+        for name, query in load_queries("sqlite", "copying").items():
+            bindings = [""] * len(set(re.findall(r"\?\d", query)))
+            plan = [row[3] for row in database.writes.connection.execute(f"EXPLAIN QUERY PLAN {query}", bindings)]
+            assert not [step for step in plan if step.startswith("USE TEMP B-TREE")], (name, plan)
+    finally:
+        database.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -224,3 +225,19 @@ async def test_a_reader_that_keeps_the_log_from_beginning_anew_harms_nothing(dat
     assert grown > 100 * 4096
     assert wal.stat().st_size < 3 * grown
     assert [text[:3] for text in lines(database)] == [f"{n:03}" for n in range(200)]
+
+
+async def test_no_write_waits_for_a_reader_that_reads_on_and_on(database: Database) -> None:
+    reader = database.readers[0].connection
+    reader.execute("BEGIN; SELECT count(*) FROM lines")
+    took = []
+    with closing(Writer(database.writes, checkpoint_pages=20, restart_pages=60)) as writer:
+        for n in range(40):
+            began = time.monotonic()
+            await writer.run(line(f"{n:03}" + "x" * 10_000))
+            took.append(time.monotonic() - began)
+    reader.execute("COMMIT")
+
+    # SQLite's own patience is 5 s.
+    assert max(took) < 2.0
+    assert database.writes.connection.pragma("busy_timeout") == 5_000

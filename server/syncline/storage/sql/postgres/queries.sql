@@ -1,7 +1,7 @@
 -- name: epoch
 SELECT value FROM syncline.meta WHERE name = 'epoch';
 
--- name: lineage
+-- name: meta
 -- $1: its name
 SELECT value FROM syncline.meta WHERE name = $1;
 

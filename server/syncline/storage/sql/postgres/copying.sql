@@ -1,0 +1,54 @@
+-- name: datasets
+SELECT
+    id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
+    updated_by_identity, updated_by_device, pruned_through, deleted_at, tombstones
+FROM syncline.datasets
+ORDER BY id;
+
+-- name: records
+SELECT
+    dataset, key, value, owner, version, ordinal, updated_at, updated_by_identity, updated_by_device,
+    device_time, field_versions, unseen
+FROM syncline.records
+ORDER BY dataset, key;
+
+-- name: receipts
+SELECT identity, device, mutation_id, request_hash, dataset, version, outcomes, created_at
+FROM syncline.receipts
+ORDER BY identity, device, mutation_id;
+
+-- name: holds_data
+SELECT
+    EXISTS (SELECT FROM syncline.datasets) OR EXISTS (SELECT FROM syncline.records)
+    OR EXISTS (SELECT FROM syncline.receipts) OR EXISTS (SELECT FROM syncline.owners);
+
+-- name: servers
+-- $1: the name that servers go by
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1;
+
+-- name: take_lock
+-- Held as long as the connection. $1: the lock's number
+SELECT pg_advisory_lock($1);
+
+-- name: empty
+TRUNCATE syncline.datasets, syncline.records, syncline.receipts, syncline.owners;
+
+-- name: add_owners
+-- $1: whose datasets were copied
+INSERT INTO syncline.owners (owner, stamp)
+SELECT DISTINCT owner, 1 FROM unnest($1::text[]) AS u (owner) ORDER BY owner
+ON CONFLICT (owner) DO NOTHING;
+
+-- name: keep_progress
+-- $1: its name in meta, $2 how far the copy is
+INSERT INTO syncline.meta (name, value) VALUES ($1, $2)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
+-- name: adopt_epoch
+UPDATE syncline.meta SET value = $1 WHERE name = 'epoch';
+
+-- name: forget_progress
+DELETE FROM syncline.meta WHERE name = $1;
+
+-- name: analyze
+ANALYZE syncline.datasets, syncline.records, syncline.receipts, syncline.owners;

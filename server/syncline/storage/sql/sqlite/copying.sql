@@ -1,0 +1,30 @@
+-- What is copied, in the order of each table's key, from behind a given key on. The columns are those of
+-- copied_tables.py; PostgreSQL has the same.
+
+-- name: datasets
+SELECT
+    id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
+    updated_by_identity, updated_by_device, pruned_through, deleted_at, tombstones
+FROM datasets
+WHERE id > ?1
+ORDER BY id;
+
+-- name: records
+SELECT
+    d.id, r.key, r.value, d.owner, r.version, r.ordinal, r.updated_at, r.updated_by_identity, r.updated_by_device,
+    r.device_time, r.field_versions, r.unseen
+FROM datasets AS d CROSS JOIN records AS r ON r.dataset = d.number
+WHERE d.id >= ?1 AND (d.id > ?1 OR r.key > ?2)
+ORDER BY d.id, r.key;
+
+-- name: receipts
+SELECT identity, device, mutation_id, request_hash, dataset, version, outcomes, created_at
+FROM receipts
+WHERE (identity, device, mutation_id) > (?1, ?2, ?3)
+ORDER BY identity, device, mutation_id;
+
+-- name: counts
+SELECT (SELECT count(*) FROM datasets), (SELECT count(*) FROM records), (SELECT count(*) FROM receipts);
+
+-- name: newest_receipt
+SELECT max(created_at) FROM receipts;
