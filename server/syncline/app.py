@@ -27,6 +27,7 @@ from syncline.config import Settings
 from syncline.core.ids import DeviceId, IdentityId
 from syncline.core.model import Viewer
 from syncline.errors import StartRefused
+from syncline.metrics import Metrics
 from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
 from syncline.service.housekeeping import Housekeeping
@@ -76,15 +77,20 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     except OSError as error:
         raise StartRefused(f"data: {settings.data} cannot be made a folder: {error.strerror}") from error
 
+    def bus_is_up() -> bool:
+        # There is nothing between it and this process.
+        return True
+
     def dev_token(device: DeviceId) -> str:
         viewer = Viewer(identity=_DEV_IDENTITY, device=device)
         return mint(secret.value, viewer, timedelta(days=settings.token_lifetime_days), utc_now())
 
-    store = await SqliteStore.open(settings.database)
+    metrics = Metrics()
+    store = await SqliteStore.open(settings.database, metrics=metrics)
     bus = LocalBus()
-    channels = Channels(store, bus)
+    channels = Channels(store, bus, metrics)
     memberships = Memberships(store, bus)
-    datasets = Datasets(store, bus, utc_now, settings.limits)
+    datasets = Datasets(store, bus, utc_now, settings.limits, metrics)
     web_limits = WebLimits.from_settings(settings)
     mutations = Mutations(max_pending=web_limits.max_pending_mutations)
     schema = graphql_schema()
@@ -92,7 +98,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         engine=Engine(schema, Documents(schema, _document_limits(settings), **_document_cache(settings))),
         services=Services(
             datasets=datasets,
-            syncs=Syncs(store, bus, utc_now, datasets),
+            syncs=Syncs(store, bus, utc_now, datasets, metrics),
             subscriptions=Subscriptions(store, memberships, channels),
         ),
         authenticator=TokenAuthenticator(secret.value, utc_now),
@@ -100,12 +106,17 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         limits=web_limits,
         clock=utc_now,
         tick=FlushTick(),
+        metrics=metrics,
     )
+    metrics.read_off(metrics.subscriptions, lambda: channels.feeds)
+    metrics.read_off(metrics.bus_up, bus_is_up)
     try:
         yield App(
             asgi=web_app(
                 backend,
                 store,
+                bus_is_up=bus_is_up,
+                with_metrics=settings.metrics,
                 with_pages=settings.graphiql,
                 mint=dev_token if settings.dev else None,
                 loopback_only=settings.dev,
@@ -117,6 +128,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
                 utc_now,
                 settings.retention,
                 sweep_every=timedelta(seconds=settings.sweep_interval_seconds),
+                metrics=metrics,
             ),
             dev_token=dev_token(_DEV_DEVICE) if settings.dev else None,
         )

@@ -45,14 +45,29 @@ class IdentityFeed(Feed):
         heads = await self._heads()
         since = self._since
         if since is None:
+            self._channels.metrics.resumed("fresh")
             for head in heads:
                 await self._follow(head, epoch, Position(head.version))
             await self._send(Ready(checkpoint=START, resumed=False))
             return
         await self._send(Ready(checkpoint=START, resumed=True))
+        self._count(since, heads, epoch)
         await self._tell_of_missing(since.keys() - {head.id for head in heads})
         for head in heads:
             await self._begin(head, epoch, since.get(head.id))
+
+    def _count(self, since: Mapping[DatasetId, Since], heads: Sequence[DatasetHead], epoch: Epoch) -> None:
+        metrics = self._channels.metrics
+        resyncs = (resync_needed(since.get(head.id), head, epoch) for head in heads)
+        resync = next((resync for resync in resyncs if resync is not None), None)
+        if resync is not None:
+            metrics.resumed("resync", resync.reason)
+        elif {dataset: position_of(known) for dataset, known in since.items()} == {
+            head.id: Position(head.version) for head in heads
+        }:
+            metrics.resumed("live")
+        else:
+            metrics.resumed("caught_up")
 
     async def _tell_of_missing(self, missing: Collection[DatasetId]) -> None:
         deleted = {head.id: head for head in await self._store.deleted_datasets(self.viewer.identity, list(missing))}

@@ -15,9 +15,9 @@ BUGS = (
         file="service/channels.py",
         old="        self._watch = await bus.watch(dataset_topic(self.dataset), self.on_hint)\n"
         "        read = await self._read(None)\n"
-        "        self._fan_out = FanOut(Mark(read.epoch, read.start))\n",
+        "        self._fan_out = FanOut(Mark(read.epoch, read.start), on_pass=self._metrics.delivered)\n",
         new="        read = await self._read(None)\n"
-        "        self._fan_out = FanOut(Mark(read.epoch, read.start))\n"
+        "        self._fan_out = FanOut(Mark(read.epoch, read.start), on_pass=self._metrics.delivered)\n"
         "        self._watch = await bus.watch(dataset_topic(self.dataset), self.on_hint)\n",
         selection=noticed_by(
             CHANNELS, "test_a_commit_made_while_the_channel_looks_where_the_dataset_stands_is_not_missed"
