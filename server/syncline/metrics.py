@@ -176,8 +176,8 @@ class Metrics:
         try:
             encode, content_type = choose_encoder(accept)
             return encode(self._all), content_type
-        except ValueError:
-            # A version or an escaping that there is not.
+        except (TypeError, ValueError):
+            # A version or an escaping that prometheus_client cannot make sense of.
             encode, content_type = choose_encoder("")
             return encode(self._all), content_type
 
