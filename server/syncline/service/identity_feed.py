@@ -50,8 +50,8 @@ class IdentityFeed(Feed):
                 await self._follow(head, epoch, Position(head.version))
             await self._send(Ready(checkpoint=START, resumed=False))
             return
-        await self._send(Ready(checkpoint=START, resumed=True))
         self._count(since, heads, epoch)
+        await self._send(Ready(checkpoint=START, resumed=True))
         await self._tell_of_missing(since.keys() - {head.id for head in heads})
         for head in heads:
             await self._begin(head, epoch, since.get(head.id))

@@ -62,7 +62,8 @@ BUGS = (
         sentence="The sweep looks only for datasets that are gone.",
         file="service/channels.py",
         old="            if head is not None and Position(head.version) > channel.fan_out.taken.position:\n"
-        "                behind = True\n",
+        "                behind = True\n"
+        '                self.metrics.bus_gaps["sweep"].inc()\n',
         new="",
         selection=noticed_by(CHANNELS, "test_what_fits_into_no_page_is_read_to_its_end"),
     ),
