@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """For each layer the others that it may import. What is not named here wires or starts, and may import all."""
 
-WIRING = {"app", "cli", "cli_reference", "cli_settings", "commands", "__main__", ""}
+WIRING = {"app", "serving", "workers", "cli", "cli_reference", "cli_settings", "commands", "__main__", ""}
 """``commands`` are the device's own commands of the command line, which live beside the client."""
 COMMAND_MODULES = {"client.commands", "client.command_options"}
 

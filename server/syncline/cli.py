@@ -52,6 +52,7 @@ def build() -> typer.Typer:
     )
     app.callback()(_options)
     app.command("serve")(taking_settings(serve))
+    app.command("worker", hidden=True)(worker)
     app.command("token")(token)
     app.command("config")(taking_settings(config, *_CONFIG_PARAMETERS))
     app.command("schema")(schema)
@@ -66,9 +67,16 @@ def build() -> typer.Typer:
 def serve(flags: Flags) -> None:
     """Run a server until SIGTERM or Ctrl-C. Takes every setting as a flag."""
     settings = load(flags)
-    from syncline.app import run
+    from syncline.serving import run
 
     raise typer.Exit(run(settings))
+
+
+def worker(listening: int, parent: int) -> None:
+    """One of the processes of `serve --workers`, which starts it with these descriptors."""
+    from syncline.workers import work
+
+    raise typer.Exit(work(listening, parent))
 
 
 def token(

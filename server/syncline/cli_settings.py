@@ -18,6 +18,8 @@ from syncline.config import SECRETS, Settings, flag, sources, variable
 Flags = Mapping[str, object]
 """What was given on the command line, by the setting's name; None: not given."""
 
+_HIDDEN = "********"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectiveSetting:
@@ -58,8 +60,10 @@ def effective(settings: Settings, flags: Flags) -> list[EffectiveSetting]:
     rows = []
     for name, field in Settings.model_fields.items():
         value, source = getattr(settings, name), found[name]
-        if isinstance(value, SecretStr) or name in SECRETS:
+        if name == "token_secret":
             value, source = _token_secret(settings)
+        elif isinstance(value, SecretStr):
+            value = _HIDDEN
         elif isinstance(value, Path):
             value = str(value)
         elif name == "graphiql" and source == "default" and settings.dev:
@@ -107,7 +111,7 @@ def kind(field: FieldInfo) -> str:
 def _token_secret(settings: Settings) -> tuple[str | None, str]:
     configured = settings.token_secret.get_secret_value() if settings.token_secret else None
     secret = find_secret(configured=configured, folder=settings.data)
-    return (None, "default") if secret is None else ("********", secret.source)
+    return (None, "default") if secret is None else (_HIDDEN, secret.source)
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:

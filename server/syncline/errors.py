@@ -195,13 +195,16 @@ class InternalError(SynclineError):
 
 
 class StoreUnavailable(SynclineError):
-    """The store could not be read or written. Nothing of the request was applied unless a later retry says so."""
+    """The store could not be read or written. Nothing of the request was applied unless a later retry says so.
 
-    code = "STORE_UNAVAILABLE"
+    ``retryAfter`` is in seconds.
+    """
+
+    code = "UNAVAILABLE"
     retryable = True
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the store is not available: {reason}")
+    def __init__(self, reason: str, *, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(f"the store is not available: {reason}", retryAfter=retry_after_seconds)
 
 
 class Overloaded(SynclineError):
@@ -224,7 +227,7 @@ class StartRefused(SynclineError):
 
 
 class StoreTooNew(StartRefused):
-    """The database file was written by a newer Syncline than this one."""
+    """The database was written by a newer Syncline than this one."""
 
     code = "STORE_TOO_NEW"
 

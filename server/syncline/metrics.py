@@ -3,9 +3,10 @@
 ``app.py`` makes one ``Metrics`` and hands it down. Three ways to bring a figure in:
 
 - What happens is counted or observed where it happens, on a child that was made beforehand:
-  ``metrics.syncs["committed"].inc()``, ``metrics.bus_gaps["hint"].inc()``, ``metrics.bus_lag_seconds.observe(0.002)``.
+  ``metrics.syncs["committed"].inc()``, ``metrics.bus_gaps["hint"].inc()``, ``metrics.sweep_seconds.observe(0.002)``.
 - What stands somewhere anyway is read off when it is asked for, and costs nothing meanwhile:
   ``metrics.read_off(metrics.bus_up, lambda: bus.up)``.
+- What something counts by itself is taken over then: ``metrics.count_off(metrics.bus_gaps["number"], lambda: gaps)``.
 - Of ``store_retries`` only the store knows the labels: ``metrics.store_retries.labels(sqlstate="40001").inc()``.
 
 No label holds an identity, a device, a dataset, a key or a token, and each has few values. A delivered event is never
@@ -50,13 +51,17 @@ that the dataset is gone, or with ``ResyncRequired``."""
 SlowConsumer = Literal["behind", "stalled"]
 """A subscription fell behind, to be served from the log; a socket was closed because its device took nothing."""
 
-GapFound = Literal["hint", "sweep"]
-"""What showed that a hint was lost: one that came after it, or the look at the store."""
+GapFound = Literal["number", "hint", "sweep"]
+"""What showed that hints were lost: a number that was skipped among what another process sent, a hint that leads on
+from one that never came, or the look at the store."""
 
 LogEntry = Literal["tombstone", "receipt"]
 
 LIMITS: Final = (*get_args(LimitName), "connections", "messageBytes", "pendingMutations")
 """Those that ``LIMIT_EXCEEDED`` names, and those that are told by a status or a close code."""
+
+Observe = Callable[[float], None]
+"""Where a figure goes."""
 
 _Name = TypeVar("_Name", bound=str)
 _Child = TypeVar("_Child", Counter, Gauge)
@@ -78,6 +83,8 @@ class Metrics:
         self.registry: CollectorRegistry = _Registry()
         """What this process counts."""
         self._read_off: dict[Gauge, Callable[[], float]] = {}
+        self._count_off: dict[Counter, tuple[Callable[[], int], int]] = {}
+        """Where to look, and what stood there the last time."""
         self._all: CollectorRegistry = self.registry
         if values.ValueClass is not values.MutexValue:
             self._all = CollectorRegistry()
@@ -111,8 +118,8 @@ class Metrics:
         )
 
         self.bus_up = self._gauge("bus_up", "Whether the bus is connected (1) or not (0)", mode="livemin")
-        self.bus_lag_seconds = self._histogram(
-            "bus_lag_seconds", "From when another process sent a hint until it came, by both clocks", _WAITS
+        self.bus_lag_seconds = self._gauge(
+            "bus_lag_seconds", "How long a message to itself took by the bus, the last time", mode="livemax"
         )
         self.bus_gaps: Mapping[GapFound, Counter] = self._counters(
             "bus_gaps", "Times that the log had more than hints had told", "found_by", get_args(GapFound)
@@ -162,6 +169,10 @@ class Metrics:
         """Have ``value`` asked, on the event loop, whenever the gauge has to be right."""
         self._read_off[gauge] = value
 
+    def count_off(self, counter: Counter, total: Callable[[], int]) -> None:
+        """Have the counter follow ``total``, which only grows and is asked on the event loop."""
+        self._count_off[counter] = (total, 0)
+
     async def run(self) -> None:
         """Measure how late the event loop is, and bring the gauges up to date for other processes. Never ends."""
         while True:
@@ -188,6 +199,10 @@ class Metrics:
             except Exception:
                 # A server must not end for its figures.
                 _log.exception("gauge_failed")
+        for counter, (total, before) in self._count_off.items():
+            now = total()
+            counter.inc(now - before)
+            self._count_off[counter] = (total, now)
 
     # --- declarations -------------------------------------------------------------------------------------------------
 
@@ -209,6 +224,13 @@ class Metrics:
         return {name: metric.labels(name) for name in names}
 
 
-def process_ended(pid: int) -> None:
-    """Several processes share their figures, and this one ended: its connections and the like count no more."""
-    mark_process_dead(pid)  # type: ignore[no-untyped-call]
+def unmeasured(_figure: float) -> None:
+    """Where figures go that nobody asks for."""
+
+
+def process_ended(pid: int, folder: str | None = None) -> None:
+    """Several processes share their figures, and this one ended: its connections and the like count no more.
+
+    ``folder``: what ``PROMETHEUS_MULTIPROC_DIR`` is to them, if it is not that for this process.
+    """
+    mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]

@@ -195,6 +195,18 @@ class Watch(Protocol):
 class Bus(Protocol):
     """Carries hints between services and nodes. A doorbell: nothing is correct only because a hint arrived."""
 
+    @property
+    def up(self) -> bool:
+        """Whether hints travel to and from all nodes, as far as this one knows. If not, the sweep is all there is."""
+        ...
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Have ``listener`` called, on the event loop, whenever ``up`` has changed, and when hints may have been lost.
+
+        Each time is a reason to sweep.
+        """
+        ...
+
     def publish(self, topic: Topic, hint: Hint) -> None:
         """Ring, without waiting and without raising: a sync that is committed never fails for its hint."""
         ...

@@ -27,6 +27,7 @@ class Contender(StrEnum):
     CACHED_STRAWBERRY = "Strawberry with caches"
     DURABLE_STRAWBERRY = "Strawberry on SQLite"
     DURABLE_CACHED_STRAWBERRY = "Strawberry with caches on SQLite"
+    POSTGRES_CACHED_STRAWBERRY = "Strawberry with caches on PostgreSQL"
     UVICORN = "uvicorn"
     UVICORN_FRAMES = "uvicorn, ready frames"
 
@@ -37,6 +38,7 @@ class _Program:
     flags: Sequence[str] = ()
     redis: bool = False
     sqlite: bool = False
+    postgres: bool = False
 
 
 _STRAWBERRY = "tests.benchmarks.baselines.strawberry"
@@ -46,6 +48,7 @@ _PROGRAMS = {
     Contender.CACHED_STRAWBERRY: _Program(module=_STRAWBERRY, flags=["--cached"], redis=True),
     Contender.DURABLE_STRAWBERRY: _Program(module=_STRAWBERRY, redis=True, sqlite=True),
     Contender.DURABLE_CACHED_STRAWBERRY: _Program(module=_STRAWBERRY, flags=["--cached"], redis=True, sqlite=True),
+    Contender.POSTGRES_CACHED_STRAWBERRY: _Program(module=_STRAWBERRY, flags=["--cached"], redis=True, postgres=True),
     Contender.UVICORN: _Program(module=_BROADCAST),
     Contender.UVICORN_FRAMES: _Program(module=_BROADCAST, flags=["--frames"]),
 }
@@ -60,17 +63,25 @@ class RunningBaseline:
 
 
 @contextmanager
-def running_baseline(contender: Contender, folder: Path, cores: Cores) -> Iterator[RunningBaseline]:
-    """A baseline on the server's processor; its Valkey, whose cost is nobody's, is on the generator's."""
+def running_baseline(
+    contender: Contender, folder: Path, cores: Cores, *, postgres: str | None = None
+) -> Iterator[RunningBaseline]:
+    """A baseline on the server's processor; its Valkey, whose cost is nobody's, is on the generator's.
+
+    ``postgres`` is the address of a database for those that keep what they are sent there.
+    """
     program = _PROGRAMS[contender]
     flags = [*program.flags]
     if program.sqlite:
         flags += ["--sqlite", str(folder / _DATABASE)]
+    if program.postgres:
+        assert postgres is not None
+        flags += ["--postgres", postgres]
     if not program.redis:
         with _running(program.module, flags, cores) as running:
             yield running
         return
-    valkey = ValkeyServer(port=_free_port(), data_dir=folder / "valkey")
+    valkey = ValkeyServer(port=free_port(), data_dir=folder / "valkey")
     with running_on(cores.generator):
         valkey.start()
     try:
@@ -80,7 +91,7 @@ def running_baseline(contender: Contender, folder: Path, cores: Cores) -> Iterat
         valkey.terminate()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """By itself Valkey takes the first free one of a hundred, and so does that of another run at the same moment."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]

@@ -14,7 +14,9 @@ from tests.benchmarks.scenarios.hot_dataset import HotDataset
 from tests.benchmarks.scenarios.huge_sync import HugeSync
 from tests.benchmarks.scenarios.missed_changes import MissedChanges
 from tests.benchmarks.scenarios.own_devices import OwnDevices
+from tests.benchmarks.scenarios.postgres_syncs import PostgresSyncs
 from tests.benchmarks.scenarios.reconnects import Reconnects
+from tests.benchmarks.scenarios.two_nodes import TwoNodes
 
 SCENARIOS: Sequence[Scenario] = (
     FanOut(),
@@ -22,6 +24,8 @@ SCENARIOS: Sequence[Scenario] = (
     OwnDevices(),
     DeliveryLatency(),
     DurableSyncs(),
+    PostgresSyncs(),
+    TwoNodes(),
     HugeSync(),
     CatchUp(),
     Reconnects(),

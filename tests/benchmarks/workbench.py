@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import tempfile
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,13 +37,25 @@ class Workbench:
 
     @contextmanager
     def server(
-        self, tokens: Iterable[tuple[str, str]], *flags: str, contender: Contender = Contender.SYNCLINE
+        self,
+        tokens: Iterable[tuple[str, str]],
+        *flags: str,
+        contender: Contender = Contender.SYNCLINE,
+        settings: Mapping[str, str] | None = None,
+        cores: CoreSet | None = None,
+        postgres: str | None = None,
     ) -> Iterator[Target]:
-        """A server on its processor, with nothing in it, and a token for each ``(identity, device)``."""
+        """A server on its processor, with nothing in it, and a token for each ``(identity, device)``.
+
+        ``settings`` are Syncline's, ``postgres`` is the database of a baseline. ``cores``: not its own, but those.
+        """
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
             folder = Path(name)
             if contender is Contender.SYNCLINE:
-                with running_on(self.cores.server), running_server(folder, *flags) as server:
+                with (
+                    running_on(cores or self.cores.server),
+                    running_server(folder, *flags, settings=settings) as server,
+                ):
                     own = {each: server.token(each[1], each[0]) for each in tokens}
                     try:
                         yield Target(address=_ADDRESS, port=server.port, pid=server.pid, tokens=own)
@@ -52,9 +64,15 @@ class Workbench:
                         raise
                     assert server.stop() == 0, "the server did not end well:\n" + "".join(server.output)
             else:
-                with running_baseline(contender, folder, self.cores) as baseline:
+                with running_baseline(contender, folder, self.cores, postgres=postgres) as baseline:
                     plain = {(identity, device): f"{identity}/{device}" for identity, device in tokens}
                     yield Target(address=_ADDRESS, port=baseline.port, pid=baseline.pid, tokens=plain)
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """What is started meanwhile runs on the generator's processors."""
+        with running_on(self.cores.generator):
+            yield
 
     def generate(self, load: Callable[[A], Coroutine[Any, Any, R]], argument: A) -> R:
         """What ``load(argument)`` returns, which runs in a new process on the generator's processors.

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from syncline.ports import Store
-from tests.support.stores import STORES, StoreFactory
+from tests.support import stores
+from tests.support.stores import StoreFactory
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=["sqlite", "postgres"])
 def store_factory(request: pytest.FixtureRequest, tmp_path: Path) -> StoreFactory:
-    name: str = request.param
-    return STORES[name](tmp_path)
+    """The contract suite runs for each of these."""
+    if request.param == "sqlite":
+        return stores.sqlite(tmp_path)
+    return stores.postgres(request.getfixturevalue("postgres_server"))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncline.core.changes import Change, Put
@@ -16,8 +16,10 @@ from syncline.core.checkpoint import Checkpoint
 from syncline.core.ids import Version
 from syncline.core.model import Position, Record
 from syncline.core.pages import Page, PageRequest, RecordFilter
+from tests.support import stores
 from tests.support.builders import put, remove
-from tests.support.stores import STORES, StoreFactory, create, read_all, write
+from tests.support.postgres import PostgresServer
+from tests.support.stores import StoreFactory, create, read_all, write
 
 KEYS = st.sampled_from(["a", "aa", "ab", "a%", "b", "ä", "\U0001f600"])
 CHANGES = st.builds(put, KEYS, st.integers(0, 3) | st.text("aä😀", max_size=30)) | st.builds(remove, KEYS)
@@ -61,9 +63,16 @@ class Oracle:
 def test_pages_bring_a_reader_to_where_the_dataset_stands(
     commits: list[list[Change]], page: PageRequest, seen: int
 ) -> None:
-    for make in STORES.values():
-        with tempfile.TemporaryDirectory() as folder:
-            asyncio.run(_compare(make(Path(folder)), commits, page, seen))
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(_compare(stores.sqlite(Path(folder)), commits, page, seen))
+
+
+@settings(max_examples=50)
+@given(commits=COMMITS, page=PAGES, seen=st.integers(0, 6))
+def test_pages_of_postgresql_bring_a_reader_to_where_the_dataset_stands(
+    postgres_server: PostgresServer, commits: list[list[Change]], page: PageRequest, seen: int
+) -> None:
+    asyncio.run(_compare(stores.postgres(postgres_server), commits, page, seen))
 
 
 async def _compare(open_store: StoreFactory, commits: list[list[Change]], page: PageRequest, seen: int) -> None:

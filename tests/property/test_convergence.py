@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,9 @@ FATES: dict[str, Any] = {
 
 
 class Convergence(RuleBasedStateMachine):
-    """Devices, a server behind them, and the books of the oracle."""
+    """Devices, the nodes behind them, and the books of the oracle."""
+
+    worlds: Sequence[World] = ()
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,9 +59,20 @@ class Convergence(RuleBasedStateMachine):
         for _ in range(10):
             await asyncio.sleep(0)
 
+    async def open_worlds(self) -> Sequence[World]:
+        """The nodes, all on one database."""
+        return [await World.open(Path(self.folder.name))]
+
+    async def close_worlds(self) -> None:
+        for world in self.worlds:
+            await world.close()
+
+    def world_of(self, device: Device) -> World:
+        return self.worlds[self.devices.index(device) % len(self.worlds)]
+
     @initialize()
     def start(self) -> None:
-        self.world = self.run(World.open(Path(self.folder.name)))
+        self.worlds = self.run(self.open_worlds())
 
     # --- devices ------------------------------------------------------------------------------------------------------
 
@@ -93,7 +107,7 @@ class Convergence(RuleBasedStateMachine):
             self.run(self._push(device, lose_answer=lose_answer))
 
     async def _push(self, device: Device, *, lose_answer: bool) -> None:
-        await device.push_first(self.world, atomic=True, lose_answer=lose_answer)
+        await device.push_first(self.world_of(device), atomic=True, lose_answer=lose_answer)
         await self.turn()
 
     @rule(number=DEVICES)
@@ -101,7 +115,7 @@ class Convergence(RuleBasedStateMachine):
         self.run(self._online(self.devices[number]))
 
     async def _online(self, device: Device) -> None:
-        await device.go_online(self.world)
+        await device.go_online(self.world_of(device))
         await self.turn()
 
     @rule(number=DEVICES)
@@ -110,7 +124,8 @@ class Convergence(RuleBasedStateMachine):
 
     @rule(number=DEVICES, first=st.integers(1, 4))
     def pull(self, number: int, first: int) -> None:
-        self.run(self.devices[number].pull(self.world, first=first))
+        device = self.devices[number]
+        self.run(device.pull(self.world_of(device), first=first))
 
     @rule(number=DEVICES, room=st.integers(0, 2))
     def has_little_room(self, number: int, room: int) -> None:
@@ -120,20 +135,23 @@ class Convergence(RuleBasedStateMachine):
 
     @rule(fate=st.sampled_from(sorted(FATES)))
     def hints_meet_their_fate(self, fate: str) -> None:
-        self.world.bus.fate = FATES[fate]
+        for world in self.worlds:
+            world.bus.fate = FATES[fate]
 
     @rule()
     def the_bus_holds_back(self) -> None:
-        self.world.bus.holding = True
+        for world in self.worlds:
+            world.bus.holding = True
 
-    @precondition(lambda self: self.world.bus.holding)
+    @precondition(lambda self: self.worlds[0].bus.holding)
     @rule(backwards=st.booleans())
     def the_bus_lets_go(self, backwards: bool) -> None:
-        self.world.bus.holding = False
         self.run(self._release(backwards=backwards))
 
     async def _release(self, *, backwards: bool) -> None:
-        self.world.bus.release(backwards=backwards)
+        for world in self.worlds:
+            world.bus.holding = False
+            world.bus.release(backwards=backwards)
         await self.turn()
 
     @rule()
@@ -141,7 +159,8 @@ class Convergence(RuleBasedStateMachine):
         self.run(self._sweep())
 
     async def _sweep(self) -> None:
-        await self.world.sweep()
+        for world in self.worlds:
+            await world.sweep()
         await self.turn()
 
     @rule()
@@ -151,55 +170,56 @@ class Convergence(RuleBasedStateMachine):
     async def _restart(self) -> None:
         for device in self.devices:
             await device.go_offline()
-        await self.world.close()
-        self.world = await World.open(Path(self.folder.name))
+        await self.close_worlds()
+        self.worlds = await self.open_worlds()
 
     # --- what must hold -----------------------------------------------------------------------------------------------
 
     @invariant()
     def a_checkpoint_never_moves_ahead_of_the_server(self) -> None:
-        if not hasattr(self, "world"):
+        if not self.worlds:
             return
-        head = self.run(self.world.store.dataset(viewer(), NOTES))
+        head = self.run(self.worlds[0].store.dataset(viewer(), NOTES))
         for device in self.devices:
             assert device.version <= (0 if head is None else head.version)
 
     def teardown(self) -> None:
         try:
-            if hasattr(self, "world"):
+            if self.worlds:
                 self.run(self._quiesce())
                 self.run(self._restart())
                 self.run(self._agree())
         finally:
-            if hasattr(self, "world"):
-                self.run(self.world.close())
+            self.run(self.close_worlds())
             self.runner.close()
             self.folder.cleanup()
 
     async def _quiesce(self) -> None:
         """Everyone comes back, sends what is waiting, and hears of the rest by the feed alone."""
-        self.world.bus.fate = FATES["arrives"]
-        self.world.bus.holding = False
+        for world in self.worlds:
+            world.bus.fate = FATES["arrives"]
+            world.bus.holding = False
         for device in self.devices:
-            await device.go_online(self.world)
+            await device.go_online(self.world_of(device))
         for device in self.devices:
             while device.outbox:
-                await device.push_first(self.world, atomic=True)
-        await self.world.sweep()
-        head = await self.world.store.dataset(viewer(), NOTES)
+                await device.push_first(self.world_of(device), atomic=True)
+        for world in self.worlds:
+            await world.sweep()
+        head = await self.worlds[0].store.dataset(viewer(), NOTES)
         if head is None:
             return
         async with asyncio.timeout(20):
             for device in self.devices:
                 while device.version < head.version or device.behind:
                     if device.behind:
-                        await device.pull(self.world)
+                        await device.pull(self.world_of(device))
                     await asyncio.sleep(0.001)
 
     async def _agree(self) -> None:
         """All devices hold what the server holds, and that is what the oracle's books say."""
-        records = await self.world.store.records((await self._id()), first=10_000) if self.edits else []
-        server = {record.key: record.value for record in records}
+        records = await self.worlds[0].store.records((await self._id()), first=10_000) if self.edits else []
+        server: dict[str, Any] = {record.key: record.value for record in records}
         for device in self.devices:
             assert device.live() == server
         assert parsed(server["counter"]) == self.counter if self.counter else "counter" not in server
@@ -212,16 +232,16 @@ class Convergence(RuleBasedStateMachine):
         await self._no_gap_in_versions()
 
     async def _id(self) -> Any:
-        head = await self.world.store.dataset(viewer(), NOTES)
+        head = await self.worlds[0].store.dataset(viewer(), NOTES)
         assert head is not None
         return head.id
 
     async def _no_gap_in_versions(self) -> None:
         """One more commit raises the version by exactly one."""
-        head = await self.world.store.dataset(viewer(), NOTES)
+        head = await self.worlds[0].store.dataset(viewer(), NOTES)
         if head is None:
             return
-        synced = await self.world.sync(put("one more", self.edits), mutation_id="one more")
+        synced = await self.worlds[0].sync(put("one more", self.edits), mutation_id="one more")
         assert isinstance(synced, Synced)
         assert synced.head.version == head.version + 1
 

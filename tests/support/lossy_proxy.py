@@ -5,6 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class _Fate:
+    marker: bytes
+    nth: int
+    reaches: bool
+
+
+@dataclass(slots=True)
+class _Line:
+    losing: bool = False
+    """The next answer is lost."""
 
 
 class LossyProxy:
@@ -15,7 +29,10 @@ class LossyProxy:
         self.lost = 0
         self._to = port
         self._losing = 0
+        self._fates: list[_Fate] = []
         self._writers: set[asyncio.StreamWriter] = set()
+        self._open = asyncio.Event()
+        self._open.set()
 
     @property
     def url(self) -> str:
@@ -25,16 +42,40 @@ class LossyProxy:
         """The next ``count`` answers are read from the server and thrown away, with their connections."""
         self._losing = count
 
+    def lose_answer_to(self, marker: bytes, nth: int = 1) -> None:
+        """The ``nth`` request with ``marker`` in it reaches the server; its answer is lost, with the connection."""
+        self._fates.append(_Fate(marker, nth, reaches=True))
+
+    def lose_request(self, marker: bytes, nth: int = 1) -> None:
+        """The ``nth`` request with ``marker`` in it is lost, with the connection."""
+        self._fates.append(_Fate(marker, nth, reaches=False))
+
+    def lead_to(self, port: int) -> None:
+        """From now on new connections lead to another server."""
+        self._to = port
+
+    def hold(self) -> None:
+        """Pass nothing on, either way, but keep the connections: a network that is cut."""
+        self._open.clear()
+
+    def release(self) -> None:
+        self._open.set()
+
     def cut(self) -> None:
         """End all connections at once, without a goodbye."""
         for writer in list(self._writers):
             writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        except OSError:
+            writer.transport.abort()
+            return
         self._writers |= {writer, far_writer}
-        to_server = asyncio.create_task(self._pass_on(reader, far_writer, from_server=False))
-        to_device = asyncio.create_task(self._pass_on(far_reader, writer, from_server=True))
+        line = _Line()
+        to_server = asyncio.create_task(self._to_server(reader, far_writer, line))
+        to_device = asyncio.create_task(self._to_device(far_reader, writer, line))
         await asyncio.wait([to_server, to_device], return_when=asyncio.FIRST_COMPLETED)
         for task in (to_server, to_device):
             task.cancel()
@@ -43,15 +84,37 @@ class LossyProxy:
             self._writers.discard(each)
             each.transport.abort()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_server: bool) -> None:
+    async def _to_server(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: _Line) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65_536):
-                if from_server and self._losing:
-                    self._losing -= 1
+                await self._open.wait()
+                fate = self._fate_of(data)
+                if fate is not None and not fate.reaches:
+                    self.lost += 1
+                    return
+                line.losing = line.losing or fate is not None
+                writer.write(data)
+                await writer.drain()
+
+    async def _to_device(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: _Line) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                await self._open.wait()
+                if self._losing or line.losing:
+                    self._losing = max(0, self._losing - 1)
                     self.lost += 1
                     return
                 writer.write(data)
                 await writer.drain()
+
+    def _fate_of(self, data: bytes) -> _Fate | None:
+        for fate in self._fates:
+            if fate.marker in data:
+                fate.nth -= 1
+                if fate.nth == 0:
+                    self._fates.remove(fate)
+                    return fate
+        return None
 
 
 @asynccontextmanager
@@ -64,5 +127,6 @@ async def lossy_proxy(port: int) -> AsyncIterator[LossyProxy]:
         yield proxy
     finally:
         server.close()
+        proxy.release()
         proxy.cut()
         await server.wait_closed()

@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,11 +30,16 @@ _BETWEEN_LOOKS = threading.Event()  # never set: waiting for it is a pause betwe
 class RunningServer:
     """``syncline serve --dev`` on a data folder. ``output`` holds all that it printed and logged, over all starts."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    def __init__(
+        self, folder: Path, *flags: str, settings: Mapping[str, str] | None = None, module: str = "syncline"
+    ) -> None:
+        """``settings``: variables of its environment, for those that have no flag. ``module``: what Python runs."""
         self.folder = folder
         self.port = 0
         self.output: list[str] = []
         self._flags = flags
+        self._settings = dict(settings or {})
+        self._module = module
         self._process: subprocess.Popen[str] | None = None
         self._readers: list[threading.Thread] = []
 
@@ -55,16 +60,16 @@ class RunningServer:
     def token(self, device: str | None, identity: str = "alice", *, lifetime: timedelta = timedelta(hours=1)) -> str:
         """A token that this server accepts."""
         viewer = Viewer(identity=IdentityId(identity), device=None if device is None else DeviceId(device))
-        secret = existing_secret(configured=None, folder=self.folder)
+        secret = existing_secret(configured=self._settings.get("SYNCLINE_TOKEN_SECRET"), folder=self.folder)
         return mint(secret.value, viewer, lifetime, datetime.now(UTC))
 
     def start(self) -> None:
         """Start it, and return when it is ready. Started again, it has the same port."""
-        command = [sys.executable, "-m", "syncline", "serve", "--dev", "--data", str(self.folder)]
+        command = [sys.executable, "-m", self._module, "serve", "--dev", "--data", str(self.folder)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SYNCLINE_")}
         self._process = subprocess.Popen(
             [*command, "--port", str(self.port), *self._flags],
-            env={**environment, "PYTHONUNBUFFERED": "1"},
+            env={**environment, **self._settings, "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -139,9 +144,9 @@ class RunningServer:
 
 
 @contextmanager
-def running_server(folder: Path, *flags: str) -> Iterator[RunningServer]:
+def running_server(folder: Path, *flags: str, settings: Mapping[str, str] | None = None) -> Iterator[RunningServer]:
     """A server that is ready; at the end it is killed if it still runs."""
-    server = RunningServer(folder, *flags)
+    server = RunningServer(folder, *flags, settings=settings)
     try:
         server.start()
         yield server

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -14,19 +14,22 @@ from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Record, Viewer
 from syncline.core.pages import LogRead, Page, PageRequest
 from syncline.ports import Store, Synced
+from syncline.storage.postgres import PostgresStore
 from syncline.storage.sqlite import SqliteStore
 from tests.support.builders import ALICE, NOW, a_dataset_id, a_request, named
+from tests.support.postgres import PostgresServer
 
 StoreFactory = Callable[[], Awaitable[Store]]
 """Opens the store on one database of the test's own; again after a close, as a server does that starts anew."""
 
 
-def _sqlite(folder: Path) -> StoreFactory:
-    return lambda: SqliteStore.open(folder / "syncline.db")
+def sqlite(folder: Path, *, shared: bool = False) -> StoreFactory:
+    return lambda: SqliteStore.open(folder / "syncline.db", shared=shared)
 
 
-STORES: Mapping[str, Callable[[Path], StoreFactory]] = {"sqlite": _sqlite}
-"""By name, what makes a database in a folder. The contract suite runs for each of them."""
+def postgres(server: PostgresServer) -> StoreFactory:
+    url = server.url(server.empty_database())
+    return lambda: PostgresStore.open(url, connections=5)
 
 
 async def synced(store: Store, request: SyncRequest, page: PageRequest | None = None) -> Synced:

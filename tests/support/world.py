@@ -19,7 +19,7 @@ from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy, DatasetRef, Viewer
 from syncline.errors import SynclineError
 from syncline.metrics import Metrics
-from syncline.ports import Listener, Store, Synced, Topic, Watch
+from syncline.ports import Bus, Listener, Store, Synced, Topic, Watch
 from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
 from syncline.service.feeds import Feed
@@ -53,13 +53,21 @@ Fate = Callable[[Hint], Sequence[Hint]]
 
 
 class UnreliableBus:
-    """The local bus, with somebody on the line."""
+    """A bus, with somebody on the line."""
 
-    def __init__(self) -> None:
-        self._bus = LocalBus()
+    def __init__(self, bus: Bus | None = None) -> None:
+        """The local one, if no other is given."""
+        self._bus: Any = bus or LocalBus()
         self._held: list[tuple[Topic, Hint]] = []
         self.fate: Fate = lambda hint: [hint]
         self.holding = False
+
+    @property
+    def up(self) -> bool:
+        return bool(self._bus.up)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        self._bus.on_change(listener)
 
     def publish(self, topic: Topic, hint: Hint) -> None:
         for arriving in self.fate(hint):
@@ -75,18 +83,19 @@ class UnreliableBus:
             self._bus.publish(topic, hint)
 
     async def watch(self, topic: Topic, listener: Listener) -> Watch:
-        return await self._bus.watch(topic, listener)
+        watch: Watch = await self._bus.watch(topic, listener)
+        return watch
 
     async def close(self) -> None:
         await self._bus.close()
 
 
 class World:
-    """Everything behind the API, on a database file."""
+    """Everything behind the API, on a database. With a ``bus`` given, its hints take that one."""
 
-    def __init__(self, store: Store, limits: Limits) -> None:
+    def __init__(self, store: Store, limits: Limits, bus: Bus | None = None) -> None:
         self.store = store
-        self.bus = UnreliableBus()
+        self.bus = UnreliableBus(bus)
         self.metrics = Metrics()
         self.channels = Channels(store, self.bus, self.metrics)
         self.datasets = Datasets(store, self.bus, now, limits, self.metrics)
@@ -105,6 +114,7 @@ class World:
 
     async def close(self) -> None:
         await self.channels.close()
+        await self.bus.close()
         await self.store.close()
 
     async def sync(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from syncline.core.feed import Hint
 from syncline.logs import get_logger
@@ -34,6 +35,17 @@ class LocalBus:
 
     def __init__(self) -> None:
         self._watches: dict[Topic, dict[LocalWatch, None]] = {}
+
+    @property
+    def up(self) -> bool:
+        return True
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Nothing ever changes within a process, and nothing is lost."""
+
+    def watched(self, topic: Topic) -> bool:
+        """Whether anybody waits for hints of the topic."""
+        return topic in self._watches
 
     def publish(self, topic: Topic, hint: Hint) -> None:
         if topic in self._watches:

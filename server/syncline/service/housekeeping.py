@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from syncline.errors import SynclineError
 from syncline.logs import get_logger
 from syncline.metrics import Metrics
-from syncline.ports import Clock, Retention, Store
+from syncline.ports import Bus, Clock, Retention, Store
 from syncline.service.channels import Channels
 from syncline.service.memberships import Memberships
 
@@ -17,6 +18,9 @@ _log = get_logger(__name__)
 _PRUNE_BATCH = 1_000
 _PRUNE_EVERY = timedelta(minutes=10)
 _BETWEEN_BATCHES = timedelta(milliseconds=50)
+_SWEEP_OFTEN = timedelta(seconds=1)
+"""While the bus is down, or the last sweep failed."""
+_BETWEEN_SWEEPS = timedelta(milliseconds=250)
 
 
 class Housekeeping:
@@ -32,7 +36,9 @@ class Housekeeping:
         *,
         sweep_every: timedelta,
         metrics: Metrics,
+        bus: Bus | None = None,
     ) -> None:
+        """``bus`` None: no bus ever calls for a sweep."""
         self._store = store
         self._channels = channels
         self._memberships = memberships
@@ -40,6 +46,7 @@ class Housekeeping:
         self._retention = retention
         self._sweep_every = sweep_every
         self._metrics = metrics
+        self._bus = bus
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -48,12 +55,28 @@ class Housekeeping:
             group.create_task(self._metrics.run(), name="metrics")
 
     async def _sweep(self) -> None:
+        called_for = asyncio.Event()
+        if self._bus is not None:
+            self._bus.on_change(called_for.set)
+        failed = False
         while True:
-            await asyncio.sleep(self._sweep_every.total_seconds())
+            # Where hints are lost all the time, every one of them calls.
+            await asyncio.sleep(_BETWEEN_SWEEPS.total_seconds())
+            with suppress(TimeoutError):
+                async with asyncio.timeout((self._sweep_interval(failed) - _BETWEEN_SWEEPS).total_seconds()):
+                    await called_for.wait()
+            called_for.clear()
             try:
                 await self.sweep()
+                failed = False
             except SynclineError as error:
+                failed = True
                 _log.warning("sweep_failed", code=error.code)
+
+    def _sweep_interval(self, failed: bool) -> timedelta:
+        """How long at most until the next sweep, if nobody calls for one."""
+        bus_is_down = self._bus is not None and not self._bus.up
+        return min(self._sweep_every, _SWEEP_OFTEN) if failed or bus_is_down else self._sweep_every
 
     async def sweep(self) -> None:
         """Find out what hints should have told: commits, and datasets that came or went."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from syncline.core.checkpoint import START, ResyncReason, Since, position_of
 from syncline.core.commit import Resync, resync_needed
@@ -50,9 +50,11 @@ class IdentityFeed(Feed):
                 await self._follow(head, epoch, Position(head.version))
             await self._send(Ready(checkpoint=START, resumed=False))
             return
+        there = {head.id for head in heads}
+        missing = [dataset for dataset in since if dataset not in there]
         self._count(since, heads, epoch)
         await self._send(Ready(checkpoint=START, resumed=True))
-        await self._tell_of_missing(since.keys() - {head.id for head in heads})
+        await self._tell_of_missing(missing)
         for head in heads:
             await self._begin(head, epoch, since.get(head.id))
 
@@ -69,8 +71,8 @@ class IdentityFeed(Feed):
         else:
             metrics.resumed("caught_up")
 
-    async def _tell_of_missing(self, missing: Collection[DatasetId]) -> None:
-        deleted = {head.id: head for head in await self._store.deleted_datasets(self.viewer.identity, list(missing))}
+    async def _tell_of_missing(self, missing: Sequence[DatasetId]) -> None:
+        deleted = {head.id: head for head in await self._store.deleted_datasets(self.viewer.identity, missing)}
         for dataset in missing:
             if dataset in deleted:
                 await self._send(DatasetDeleted(dataset=dataset, name=deleted[dataset].name))

@@ -14,7 +14,7 @@ from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordK
 from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Record, Viewer
 from syncline.core.pages import LogRead, PageRequest
-from syncline.metrics import Metrics
+from syncline.metrics import Metrics, unmeasured
 from syncline.ports import HeadMark, Oldest, Pruned, Retention, Synced, Usage
 from syncline.storage import sqlite_datasets, sqlite_log, sqlite_pruning, sqlite_sync
 from syncline.storage.sqlite_database import Database, open_database, renew_epoch
@@ -25,31 +25,35 @@ __all__ = ["SqliteStore", "renew_epoch"]
 
 
 class SqliteStore:
-    """Keeps datasets in one file, which this process alone may have open; see ``ports.Store``.
+    """Keeps datasets in one file; see ``ports.Store``.
 
     No method blocks the event loop. Cancelling a caller never cancels a write that was accepted.
     """
 
     @classmethod
-    async def open(cls, path: str | Path, vfs: str | None = None, *, metrics: Metrics | None = None) -> Self:
+    async def open(
+        cls, path: str | Path, vfs: str | None = None, *, shared: bool = False, metrics: Metrics | None = None
+    ) -> Self:
         """The store in the file ``path``, made if there is none; its folder must exist.
+
+        ``shared``: other processes that share it may have it open, too. Else this one alone.
 
         ``vfs`` names the part of SQLite that touches the disk; tests watch it at work.
         Without ``metrics`` nobody is told how it fares.
         Raises StartRefused if the file is in use or not ours, StoreTooNew if a newer Syncline wrote it.
         """
-        return cls(await asyncio.to_thread(open_database, Path(path), vfs), metrics)
+        return cls(await asyncio.to_thread(open_database, Path(path), vfs, shared=shared), metrics)
 
     def __init__(self, database: Database, metrics: Metrics | None = None) -> None:
         """To be made on the event loop that will use it. From now on ``database`` is the store's, to close as well."""
         self._database = database
         self._epoch = database.epoch
-        metrics = metrics or Metrics()
-        waited = metrics.store_pool_wait_seconds.observe
+        waited = unmeasured if metrics is None else metrics.store_pool_wait_seconds.observe
         self._writer = Writer(database.writes, waited=waited)
         self._readers = Readers(database.readers, waited=waited)
-        metrics.read_off(metrics.store_pool_size, lambda: self._readers.connections)
-        metrics.read_off(metrics.store_pool_in_use, lambda: self._readers.in_use)
+        if metrics is not None:
+            metrics.read_off(metrics.store_pool_size, lambda: self._readers.connections)
+            metrics.read_off(metrics.store_pool_in_use, lambda: self._readers.in_use)
 
     async def close(self) -> None:
         self._readers.stop_accepting()

@@ -11,11 +11,12 @@ import apsw
 
 from syncline.core.ids import Epoch
 from syncline.errors import StartRefused
+from syncline.storage.migrations import Migration, load_migrations
 from syncline.storage.named_queries import load_queries
 from syncline.storage.sqlite_connections import make_durable, open_reader, open_writable
 from syncline.storage.sqlite_lock import FileLock
 from syncline.storage.sqlite_lookups import Lookups
-from syncline.storage.sqlite_migrations import Migration, check_file, load_migrations, migrate
+from syncline.storage.sqlite_migrations import check_file, migrate
 from syncline.storage.sqlite_writes import Writes
 
 READERS = 3
@@ -34,18 +35,20 @@ class Database:
         self._open.close()
 
 
-def open_database(path: Path, vfs: str | None, migrations: Sequence[Migration] | None = None) -> Database:
-    """Open the file, which may be new. Blocks.
+def open_database(
+    path: Path, vfs: str | None, migrations: Sequence[Migration] | None = None, *, shared: bool = False
+) -> Database:
+    """Open the file, which may be new; ``shared`` with other processes that share it. Blocks.
 
     Raises StartRefused if another process has it, if it is no database of ours, or if it cannot be opened; StoreTooNew
     if it is a newer Syncline's.
     """
     path = path.resolve()
     sql = load_queries("sqlite")
-    known = load_migrations() if migrations is None else migrations
+    known = load_migrations("sqlite") if migrations is None else migrations
     try:
         with ExitStack() as stack:
-            stack.enter_context(FileLock(path))
+            stack.enter_context(FileLock(path, shared=shared))
             writer = open_writable(path, vfs, create=True)
             stack.callback(writer.close)
             found = check_file(writer, path, known)
@@ -77,7 +80,7 @@ def renew_epoch(path: Path, vfs: str | None = None) -> Epoch:
         with FileLock(path), ExitStack() as stack:
             connection = open_writable(path, vfs, create=False)
             stack.callback(connection.close)
-            if check_file(connection, path, load_migrations()) == 0:
+            if check_file(connection, path, load_migrations("sqlite")) == 0:
                 raise StartRefused(f"{path} is empty")
             make_durable(connection, path)
             return Epoch(str(connection.execute(load_queries("sqlite")["renew_epoch"]).get))

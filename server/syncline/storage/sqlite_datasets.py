@@ -9,7 +9,7 @@ from syncline.core.ids import DatasetId, DatasetName, Version
 from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Viewer
 from syncline.errors import DatasetExists, DatasetIsDeleted, DatasetNotFound
-from syncline.storage.sqlite_rows import StoredHead
+from syncline.storage.sqlite_lookups import StoredHead
 from syncline.storage.sqlite_writes import Writes
 
 

@@ -1,4 +1,4 @@
-"""One server per database file."""
+"""Who may have a database file open: one server, or several that hear of each other's commits by Redis."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class FileLock:
     The lock is the kernel's, on a file beside the database; the file itself stays and means nothing.
     """
 
-    def __init__(self, database: Path) -> None:
-        """Raises StartRefused if another holds it."""
+    def __init__(self, database: Path, *, shared: bool = False) -> None:
+        """``shared``: others may hold it too, if they share it. Raises StartRefused if another is in the way."""
         path = database.with_suffix(".lock")
         try:
             # Not truncated by opening: it names the holder.
@@ -26,13 +26,15 @@ class FileLock:
         except OSError as error:
             raise StartRefused(f"cannot open {path}: {error.strerror}") from error
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._file.seek(0)
             holder = self._file.read(20).strip()
             self._file.close()
             who = f"process {holder}" if holder.isdigit() else "another process"
-            raise StartRefused(f"{database} is in use by {who}; one server at a time can open it") from error
+            raise StartRefused(
+                f"{database} is in use by {who}; several can open it only if all have a Redis to tell each other"
+            ) from error
         except OSError as error:
             self._file.close()
             raise StartRefused(f"cannot lock {path}: {error.strerror}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 
 import apsw
 
@@ -14,10 +15,18 @@ from syncline.core.pages import Page, PageRequest, page_of
 from syncline.core.receipts import Receipt
 from syncline.ports import HeadMark, Oldest, Usage
 from syncline.storage.key_ranges import key_range
-from syncline.storage.sqlite_rows import Bindings, Row, StoredHead, head_of, receipt_key, receipt_of, record_of, time_of
+from syncline.storage.rows import Bindings, Row, head_of, receipt_key, receipt_of, record_of, time_of
 
 _BEHIND_ALL_TEXTS = b""
 """An upper bound for any text: SQLite orders every blob behind every text."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHead:
+    """A dataset's head, and the number by which the dataset's rows refer to it."""
+
+    number: int
+    head: DatasetHead
 
 
 class Lookups:
@@ -39,14 +48,14 @@ class Lookups:
             if ref.id is None
             else self._first("head_by_id", {"owner": viewer.identity, "id": bytes.fromhex(ref.id)})
         )
-        return None if row is None else head_of(row)
+        return None if row is None else StoredHead(row[0], head_of(row[1:]))
 
     def live_heads(self, owner: IdentityId, *, first: int, after: DatasetName | None) -> list[DatasetHead]:
         rows = self._all("live_heads", {"owner": owner, "first": max(first, 0), "after": after or ""})
-        return [head_of(row).head for row in rows]
+        return [head_of(row[1:]) for row in rows]
 
     def deleted_heads(self, owner: IdentityId, ids: Sequence[DatasetId]) -> list[DatasetHead]:
-        return [head_of(row).head for row in self._all("deleted_heads", {"owner": owner, "ids": _json(ids)})]
+        return [head_of(row[1:]) for row in self._all("deleted_heads", {"owner": owner, "ids": _json(ids)})]
 
     def head_marks(self, ids: Sequence[DatasetId]) -> dict[DatasetId, HeadMark]:
         return {

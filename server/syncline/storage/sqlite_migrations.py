@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import apsw
 
 from syncline.errors import StartRefused, StoreTooNew
+from syncline.storage.migrations import Migration
 
 APPLICATION_ID = 0x53594E43
 """Marks a file as ours in SQLite's header; reads "SYNC"."""
 
 _LEAST_DATABASE_BYTES = 512
-_FILE_NAME = re.compile(r"(\d{4})_\w+\.sql\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """The step to schema ``number``."""
-
-    number: int
-    sql: str
-
-
-def load_migrations() -> Sequence[Migration]:
-    """All steps, in order; their numbers run from 1 without a gap."""
-    migrations = sorted(
-        (
-            Migration(int(match[1]), file.read_text(encoding="utf-8"))
-            for file in files("syncline.storage").joinpath("sql", "sqlite").iterdir()
-            if (match := _FILE_NAME.match(file.name))
-        ),
-        key=lambda migration: migration.number,
-    )
-    if [migration.number for migration in migrations] != list(range(1, len(migrations) + 1)):
-        raise ValueError("the migrations are not numbered from 1 without a gap")
-    return migrations
 
 
 def check_file(connection: apsw.Connection, path: Path, migrations: Sequence[Migration]) -> int:
@@ -51,9 +25,12 @@ def check_file(connection: apsw.Connection, path: Path, migrations: Sequence[Mig
         # SQLite would take it for an empty one, and overwrite it.
         raise StartRefused(f"{path} is not a database")
     try:
+        # At one moment: another process that shares the file may just be making it.
+        connection.execute("BEGIN")
         application = connection.pragma("application_id")
         found = connection.pragma("user_version")
         empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
+        connection.execute("COMMIT")
     except apsw.NotADBError as error:
         raise StartRefused(f"{path} is not a database") from error
     if application == 0 and found == 0 and empty:
@@ -70,6 +47,9 @@ def migrate(connection: apsw.Connection, found: int, migrations: Sequence[Migrat
     for migration in migrations[found:]:
         connection.execute("BEGIN IMMEDIATE")
         try:
+            if int(str(connection.pragma("user_version"))) >= migration.number:
+                # Another process that shares the file was faster.
+                continue
             connection.execute(migration.sql)
             connection.pragma("application_id", APPLICATION_ID)
             connection.pragma("user_version", migration.number)

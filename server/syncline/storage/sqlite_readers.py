@@ -12,14 +12,13 @@ from typing import TypeVar
 import apsw
 
 from syncline.errors import Overloaded, StoreUnavailable
+from syncline.metrics import Observe, unmeasured
 from syncline.storage.sqlite_errors import unavailable
 from syncline.storage.sqlite_lookups import Lookups
 
 MAX_WAITING_READS = 10_000
 
 T = TypeVar("T")
-Waited = Callable[[float], None]
-"""Told, in any thread, for how many seconds something had to wait for its turn."""
 
 
 class Readers:
@@ -30,8 +29,9 @@ class Readers:
         connections: Sequence[Lookups],
         *,
         max_waiting_reads: int = MAX_WAITING_READS,
-        waited: Waited = lambda _seconds: None,
+        waited: Observe = unmeasured,
     ) -> None:
+        """``waited``: told, in any thread, for how many seconds each read waited for its turn."""
         self.connections = len(connections)
         self._waited = waited
         self._idle: SimpleQueue[Lookups] = SimpleQueue()

@@ -9,8 +9,7 @@ from syncline.core.commit import Replay, Resync, SyncRequest, SyncState, Write, 
 from syncline.core.ids import Epoch
 from syncline.core.pages import Page, PageRequest
 from syncline.ports import Synced
-from syncline.storage.sqlite_lookups import Lookups
-from syncline.storage.sqlite_rows import StoredHead
+from syncline.storage.sqlite_lookups import Lookups, StoredHead
 from syncline.storage.sqlite_writes import Writes
 
 

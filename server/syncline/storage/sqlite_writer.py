@@ -19,8 +19,8 @@ import apsw
 
 from syncline.errors import Overloaded, StoreUnavailable
 from syncline.logs import get_logger
+from syncline.metrics import Observe, unmeasured
 from syncline.storage.sqlite_errors import unavailable
-from syncline.storage.sqlite_readers import Waited
 from syncline.storage.sqlite_writes import Writes
 
 MAX_WAITING_JOBS = 10_000
@@ -70,9 +70,10 @@ class Writer:
         max_group_jobs: int = MAX_GROUP_JOBS,
         checkpoint_pages: int = CHECKPOINT_PAGES,
         restart_pages: int = RESTART_PAGES,
-        waited: Waited = lambda _seconds: None,
+        waited: Observe = unmeasured,
     ) -> None:
-        """To be made on the event loop that will wait for the jobs. ``waited``: told once for each group."""
+        """To be made on the event loop that will wait for the jobs. ``waited``: told, for each group,
+        for how many seconds the first of it waited."""
         self._waited = waited
         self._writes = writes
         self._connection = writes.connection

@@ -7,15 +7,8 @@ from datetime import datetime
 from syncline.core.ids import Version
 from syncline.core.model import DatasetHead, Record
 from syncline.core.receipts import Receipt
-from syncline.storage.sqlite_lookups import Lookups
-from syncline.storage.sqlite_rows import (
-    Bindings,
-    StoredHead,
-    head_bindings,
-    micros,
-    receipt_bindings,
-    record_bindings,
-)
+from syncline.storage.rows import Bindings, head_bindings, micros, receipt_bindings, record_bindings
+from syncline.storage.sqlite_lookups import Lookups, StoredHead
 
 Pruning = list[tuple[int, Version]]
 """Tombstones that are gone: the number of each one's dataset, and its version."""
@@ -45,7 +38,8 @@ class Writes(Lookups):
     # --- records and receipts -----------------------------------------------------------------------------------------
 
     def write_records(self, number: int, records: tuple[Record, ...]) -> None:
-        self.connection.executemany(self._sql["write_record"], [record_bindings(number, record) for record in records])
+        bindings = [{"dataset": number, **record_bindings(record)} for record in records]
+        self.connection.executemany(self._sql["write_record"], bindings)
 
     def insert_receipt(self, receipt: Receipt) -> None:
         self._run("insert_receipt", receipt_bindings(receipt))

@@ -1,4 +1,4 @@
-"""Where the Strawberry baseline keeps what it is sent: nowhere, or durably in SQLite."""
+"""Where the Strawberry baseline keeps what it is sent: nowhere, or durably in SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import apsw
+import asyncpg
 
 _TABLES = """
 CREATE TABLE dataset (name TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
@@ -24,6 +25,14 @@ _PUT = """
 INSERT INTO record VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET value = excluded.value, version = excluded.version
 """
+_NEXT_VERSION_IN_POSTGRES = """
+INSERT INTO dataset AS d VALUES ($1, 1) ON CONFLICT (name) DO UPDATE SET version = d.version + 1 RETURNING version
+"""
+_PUT_IN_POSTGRES = """
+INSERT INTO record VALUES ($1, $2, $3, $4)
+ON CONFLICT (dataset, key) DO UPDATE SET value = excluded.value, version = excluded.version
+"""
+POSTGRES_TABLES = _TABLES.replace(" WITHOUT ROWID", "")
 
 
 class Notes(Protocol):
@@ -66,6 +75,22 @@ class SqliteNotes:
             connection.execute("ROLLBACK")
             raise
         return int(version)
+
+
+class PostgresNotes:
+    """Committed before ``put`` returns: one transaction each, on a connection of a pool."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def put(self, dataset: str, key: str, value: str) -> int:
+        if self._pool is None:
+            self._pool = await asyncpg.create_pool(self._url, min_size=1, max_size=10)
+        async with self._pool.acquire() as connection, connection.transaction():
+            version: int = await connection.fetchval(_NEXT_VERSION_IN_POSTGRES, dataset)
+            await connection.execute(_PUT_IN_POSTGRES, dataset, key, value, version)
+        return version
 
 
 def _open(file: Path) -> apsw.Connection:

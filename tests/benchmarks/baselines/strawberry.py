@@ -13,7 +13,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 
-from tests.benchmarks.baselines.notes import ForgottenNotes, Notes, SqliteNotes
+from tests.benchmarks.baselines.notes import ForgottenNotes, Notes, PostgresNotes, SqliteNotes
 from tests.benchmarks.baselines.redis_events import RedisEvents
 from tests.benchmarks.baselines.serving import serve
 from tests.benchmarks.baselines.strawberry_schema import make_schema
@@ -36,8 +36,13 @@ def main() -> None:
     parser.add_argument("--redis", metavar="PORT", type=int, required=True)
     parser.add_argument("--cached", action="store_true", help="keep parsed and validated documents")
     parser.add_argument("--sqlite", metavar="FILE", type=Path, help="make mutations durable there")
+    parser.add_argument("--postgres", metavar="URL", help="or there; the tables are in it")
     arguments = parser.parse_args()
-    notes = ForgottenNotes() if arguments.sqlite is None else SqliteNotes(arguments.sqlite)
+    notes: Notes = ForgottenNotes()
+    if arguments.sqlite is not None:
+        notes = SqliteNotes(arguments.sqlite)
+    if arguments.postgres is not None:
+        notes = PostgresNotes(arguments.postgres)
     events = RedisEvents(arguments.redis)
     graphql = GraphQLApp(notes, events, cached=arguments.cached)
     routes = [Route("/graphql", graphql), WebSocketRoute("/graphql", graphql)]

@@ -96,7 +96,7 @@ BUGS = (
         name="deletions while away are not told",
         sentence="A device keeps a dataset that was deleted while it was away.",
         file="service/identity_feed.py",
-        old="        await self._tell_of_missing(since.keys() - {head.id for head in heads})\n",
+        old="        await self._tell_of_missing(missing)\n",
         new="",
         selection=IDENTITY,
     ),
@@ -105,8 +105,8 @@ BUGS = (
         sentence="A device gets what it missed before it knows what the server took its checkpoints for.",
         file="service/identity_feed.py",
         old="        await self._send(Ready(checkpoint=START, resumed=True))\n"
-        "        await self._tell_of_missing(since.keys() - {head.id for head in heads})\n",
-        new="        await self._tell_of_missing(since.keys() - {head.id for head in heads})\n"
+        "        await self._tell_of_missing(missing)\n",
+        new="        await self._tell_of_missing(missing)\n"
         "        await self._send(Ready(checkpoint=START, resumed=True))\n",
         selection=IDENTITY,
     ),

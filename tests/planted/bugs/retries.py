@@ -54,7 +54,7 @@ BUGS = (
     PlantedBug(
         name="receipts of an identity's devices meet",
         sentence="A device is answered with the outcome of another one that chose the same mutationId.",
-        file="storage/sqlite_rows.py",
+        file="storage/rows.py",
         old='"device": author.device or "", "mutation_id": mutation_id}',
         new='"device": "", "mutation_id": mutation_id}',
         selection=noticed_by("contract/test_store_receipts", "test_mutation_ids_of_different_devices_do_not_meet"),

@@ -429,6 +429,17 @@ async def test_an_identity_is_told_of_new_changed_and_deleted_datasets(world: Wo
     await watcher.feed.close()
 
 
+async def test_an_identity_is_told_of_deleted_datasets_in_the_order_in_which_it_named_them(world: World) -> None:
+    refs = [DatasetRef(name=DatasetName(f"dataset-{number}")) for number in range(8)]
+    heads = [await world.datasets.create(viewer(), ref.name, ConflictPolicy.REJECT) for ref in refs if ref.name]
+    for ref in refs:
+        await world.datasets.delete(viewer(), ref)
+    watcher = Watcher(await world.subscriptions.identity(viewer(), {head.id: START for head in heads}, skip_own=False))
+    events = await watcher.count(1 + len(heads))
+    assert [event.dataset for event in events[1:]] == [head.id for head in heads]
+    await watcher.feed.close()
+
+
 async def test_an_identity_that_was_away_gets_what_it_missed_of_every_dataset(world: World) -> None:
     other = DatasetRef(name=DatasetName("other"))
     third = DatasetRef(name=DatasetName("third"))

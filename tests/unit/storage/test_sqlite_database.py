@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -40,6 +41,29 @@ async def test_a_file_in_use_is_refused_by_the_name_of_its_user(path: Path) -> N
 
     await write(store, put("a"))
     await store.close()
+
+
+@pytest.mark.parametrize(("first", "second"), [(True, False), (False, True)])
+async def test_a_file_is_shared_only_by_those_that_all_share_it(path: Path, first: bool, second: bool) -> None:
+    store = await SqliteStore.open(path, shared=first)
+
+    with pytest.raises(StartRefused, match="several can open it only if"):
+        await SqliteStore.open(path, shared=second)
+
+    await store.close()
+
+
+async def test_processes_that_open_a_new_file_at_once_make_one_database(path: Path) -> None:
+    for round_ in range(5):
+        new = path.with_name(f"new-{round_}.db")
+
+        stores = await asyncio.gather(*(SqliteStore.open(new, shared=True) for _ in range(4)))
+
+        assert len({await store.epoch() for store in stores}) == 1
+        await write(stores[0], put("a"))
+        assert keys(await read_page(stores[3])) == ["a"]
+        for store in stores:
+            await store.close()
 
 
 async def test_a_closed_file_can_be_opened_again(path: Path) -> None:

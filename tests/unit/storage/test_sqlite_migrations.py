@@ -8,9 +8,10 @@ import apsw
 import pytest
 
 from syncline.errors import StartRefused, StoreTooNew
+from syncline.storage.migrations import Migration, load_migrations
 from syncline.storage.sqlite import SqliteStore
 from syncline.storage.sqlite_database import open_database
-from syncline.storage.sqlite_migrations import APPLICATION_ID, Migration, load_migrations
+from syncline.storage.sqlite_migrations import APPLICATION_ID
 from tests.support.builders import put
 from tests.support.stores import keys, read_page, write
 
@@ -35,7 +36,7 @@ async def test_a_new_file_has_the_schema_of_today_and_is_marked_as_ours(path: Pa
     store = await SqliteStore.open(path)
     await store.close()
 
-    assert header(path) == (APPLICATION_ID, len(load_migrations()))
+    assert header(path) == (APPLICATION_ID, len(load_migrations("sqlite")))
 
 
 async def test_a_file_of_a_newer_syncline_is_refused_and_left_alone(path: Path) -> None:
@@ -51,7 +52,7 @@ async def test_a_file_of_a_newer_syncline_is_refused_and_left_alone(path: Path) 
         await SqliteStore.open(path)
 
     assert raised.value.facts["found"] == 99
-    assert raised.value.facts["known"] == len(load_migrations())
+    assert raised.value.facts["known"] == len(load_migrations("sqlite"))
     assert content_of(path) == before
 
 
@@ -104,7 +105,7 @@ async def test_an_older_file_is_led_to_the_schema_of_today_with_its_data(path: P
     epoch = await store.epoch()
     await write(store, put("a"))
     await store.close()
-    known = load_migrations()
+    known = load_migrations("sqlite")
     later = [
         *known,
         Migration(len(known) + 1, "ALTER TABLE datasets ADD COLUMN color TEXT; CREATE TABLE extra (a TEXT) STRICT;"),
@@ -122,7 +123,7 @@ async def test_an_older_file_is_led_to_the_schema_of_today_with_its_data(path: P
 
 
 async def test_a_migration_that_fails_leaves_the_file_as_the_one_before_left_it(path: Path) -> None:
-    known = load_migrations()
+    known = load_migrations("sqlite")
     later = [
         *known,
         Migration(len(known) + 1, "CREATE TABLE extra (a TEXT) STRICT;"),
@@ -141,4 +142,6 @@ async def test_a_migration_that_fails_leaves_the_file_as_the_one_before_left_it(
 
 
 def test_migrations_are_numbered_without_a_gap() -> None:
-    assert [migration.number for migration in load_migrations()] == list(range(1, len(load_migrations()) + 1))
+    assert [migration.number for migration in load_migrations("sqlite")] == list(
+        range(1, len(load_migrations("sqlite")) + 1)
+    )

@@ -1,9 +1,8 @@
-"""How heads, records and receipts stand in SQLite's rows."""
+"""How heads, records and receipts stand in a database's rows, in the order of the columns that the queries name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,18 +15,12 @@ from syncline.core.model import Author, ConflictPolicy, DatasetHead, FieldVersio
 from syncline.core.receipts import ChangeOutcome, Receipt
 
 Row = tuple[Any, ...]
+Values = Iterable[Any]
+"""A row's values, in the order of the columns; drivers have rows of their own kinds."""
 Bindings = dict[str, str | int | bytes | None]
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredHead:
-    """A dataset's head, and the number by which the dataset's rows refer to it."""
-
-    number: int
-    head: DatasetHead
 
 
 def micros(time: datetime) -> int:
@@ -49,9 +42,8 @@ def _author(identity: str | None, device: str | None) -> Author | None:
 # --- heads ------------------------------------------------------------------------------------------------------------
 
 
-def head_of(row: Row) -> StoredHead:
+def head_of(row: Values) -> DatasetHead:
     (
-        number,
         id_,
         owner,
         name,
@@ -66,7 +58,7 @@ def head_of(row: Row) -> StoredHead:
         pruned_through,
         deleted_at,
     ) = row
-    head = DatasetHead(
+    return DatasetHead(
         id=DatasetId(id_.hex()),
         owner=IdentityId(owner),
         name=DatasetName(name),
@@ -80,7 +72,6 @@ def head_of(row: Row) -> StoredHead:
         pruned_through=Version(pruned_through),
         deleted_at=None if deleted_at is None else time_of(deleted_at),
     )
-    return StoredHead(number, head)
 
 
 def head_bindings(head: DatasetHead) -> Bindings:
@@ -107,7 +98,7 @@ _encode = msgspec.json.Encoder().encode
 _decode_field_versions = msgspec.json.Decoder(tuple[int, dict[str, int]]).decode
 
 
-def record_of(row: Row) -> Record:
+def record_of(row: Values) -> Record:
     key, value, version, ordinal, updated_at, identity, device, device_time, field_versions, unseen = row
     return Record(
         key=RecordKey(key),
@@ -127,10 +118,9 @@ def _field_versions(text: str) -> FieldVersions:
     return FieldVersions(rest=Version(rest), fields={name: Version(version) for name, version in fields.items()})
 
 
-def record_bindings(number: int, record: Record) -> Bindings:
+def record_bindings(record: Record) -> Bindings:
     field_versions = record.field_versions
     return {
-        "dataset": number,
         "key": record.key,
         "value": record.value,
         "version": record.version,
@@ -139,10 +129,10 @@ def record_bindings(number: int, record: Record) -> Bindings:
         "updated_by_identity": record.updated_by.identity,
         "updated_by_device": record.updated_by.device,
         "device_time": None if record.device_time is None else micros(record.device_time),
-        "unseen": record.unseen,
         "field_versions": None
         if field_versions is None
         else _encode((field_versions.rest, dict(field_versions.fields))).decode(),
+        "unseen": record.unseen,
     }
 
 
@@ -156,7 +146,7 @@ def receipt_key(author: Author, mutation_id: MutationId) -> Bindings:
     return {"identity": author.identity, "device": author.device or "", "mutation_id": mutation_id}
 
 
-def receipt_of(row: Row, *, author: Author, mutation_id: MutationId) -> Receipt:
+def receipt_of(row: Values, *, author: Author, mutation_id: MutationId) -> Receipt:
     request_hash, dataset, version, outcomes, created_at = row
     return Receipt(
         author=author,

@@ -1,0 +1,385 @@
+-- name: epoch
+SELECT value FROM syncline.meta WHERE name = 'epoch';
+
+-- name: lineage
+-- $1: its name
+SELECT value FROM syncline.meta WHERE name = $1;
+
+-- name: lock_meta
+SELECT name, value FROM syncline.meta ORDER BY name FOR UPDATE;
+
+-- name: keep_lineage
+INSERT INTO syncline.meta (name, value) VALUES ('lineage', $1)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
+-- name: renew_epoch
+UPDATE syncline.meta SET value = substr(replace(gen_random_uuid()::text, '-', ''), 1, 16)
+WHERE name = 'epoch'
+RETURNING value;
+
+-- name: head
+-- $1 owner, $2 id or NULL, $3 name or NULL
+SELECT
+    id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
+    updated_by_identity, updated_by_device, pruned_through, deleted_at
+FROM syncline.datasets
+WHERE id = $2 AND owner = $1
+UNION ALL
+SELECT
+    id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
+    updated_by_identity, updated_by_device, pruned_through, deleted_at
+FROM syncline.datasets
+WHERE $2::bytea IS NULL AND owner = $1 AND name = $3 AND deleted_at IS NULL;
+
+-- name: lock_head
+-- $1 owner, $2 id
+SELECT
+    id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
+    updated_by_identity, updated_by_device, pruned_through, deleted_at
+FROM syncline.datasets
+WHERE id = $2 AND owner = $1
+FOR UPDATE;
+
+-- name: lock_heads
+-- $1 ids
+SELECT id FROM syncline.datasets WHERE id = ANY ($1::bytea[]) ORDER BY id FOR UPDATE;
+
+-- name: live_heads
+-- $1 owner, $2 after, $3 first
+SELECT
+    id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
+    updated_by_identity, updated_by_device, pruned_through, deleted_at
+FROM syncline.datasets
+WHERE owner = $1 AND name > $2 AND deleted_at IS NULL
+ORDER BY name
+LIMIT $3;
+
+-- name: deleted_heads
+-- $1 owner, $2 ids
+SELECT
+    id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
+    updated_by_identity, updated_by_device, pruned_through, deleted_at
+FROM syncline.datasets
+WHERE id = ANY ($2::bytea[]) AND owner = $1 AND deleted_at IS NOT NULL;
+
+-- name: owned
+-- $1 owners
+SELECT owner, id FROM syncline.datasets WHERE owner = ANY ($1::text[]) AND deleted_at IS NULL;
+
+-- name: head_marks
+-- $1 ids
+SELECT id, version, deleted_at IS NOT NULL AS deleted FROM syncline.datasets WHERE id = ANY ($1::bytea[]);
+
+-- name: usage
+SELECT count(*) AS datasets, coalesce(sum(size_bytes), 0)::bigint AS size_bytes
+FROM syncline.datasets
+WHERE owner = $1 AND deleted_at IS NULL;
+
+-- name: record
+-- $1 dataset, $2 key
+SELECT
+    key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time, field_versions, unseen
+FROM syncline.records
+WHERE dataset = $1 AND key = $2;
+
+-- name: live_records
+-- $1 dataset, $2 after or NULL, $3 from, $4 until or NULL, $5 first
+SELECT
+    key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time, field_versions, unseen
+FROM syncline.records
+WHERE dataset = $1 AND key > $2 AND key >= $3 AND ($4::text IS NULL OR key < $4) AND value IS NOT NULL
+ORDER BY key
+LIMIT $5;
+
+-- name: read_log
+-- $1 owner, $2 id or NULL, $3 name or NULL, $4 version and $5 ordinal of the first record, $6 whether records are wanted,
+-- $7 from, $8 until or NULL, $9 skipped identity, $10 and device, $11 records at most, $12 bytes, and one record more
+WITH head AS (
+    SELECT * FROM syncline.datasets WHERE id = $2 AND owner = $1
+    UNION ALL
+    SELECT * FROM syncline.datasets WHERE $2::bytea IS NULL AND owner = $1 AND name = $3 AND deleted_at IS NULL
+)
+SELECT
+    (SELECT value FROM syncline.meta WHERE name = 'epoch') AS epoch,
+    head.id, head.owner, head.name, head.version, head.record_count, head.size_bytes, head.conflict_policy,
+    head.created_at, head.updated_at, head.updated_by_identity, head.updated_by_device, head.pruned_through,
+    head.deleted_at,
+    CASE WHEN $6 AND head.deleted_at IS NULL AND head.version >= $4 THEN (
+        SELECT array_agg(
+            ROW(
+                key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time,
+                field_versions, unseen
+            )
+            ORDER BY version, ordinal
+        )
+        FROM (
+            SELECT
+                *,
+                sum(octet_length(key) + coalesce(octet_length(value), 0)) OVER (ORDER BY version, ordinal)
+                - octet_length(key) - coalesce(octet_length(value), 0) AS bytes_before,
+                row_number() OVER (ORDER BY version, ordinal) AS place
+            FROM syncline.records
+            WHERE
+                dataset = head.id
+                AND records.owner = head.owner
+                AND (version, ordinal) >= ($4::bigint, $5::bigint)
+                AND key >= $7
+                AND ($8::text IS NULL OR key < $8)
+                AND (
+                    $9::text IS NULL
+                    OR updated_by_identity <> $9
+                    OR updated_by_device IS DISTINCT FROM $10::text
+                )
+            ORDER BY version, ordinal
+            LIMIT $11
+        ) AS scanned
+        WHERE bytes_before <= $12 OR place <= 2
+    ) END AS records
+FROM (SELECT 1) AS once
+LEFT JOIN head ON TRUE;
+
+-- name: load_syncs
+-- What a group of syncs is decided on. Of each sync: $1 number, $2 identity, $3 device, $4 mutation id, $5 id or NULL,
+-- $6 name or NULL, $7 and $8 the first and last of its keys in $9; version $10 and ordinal $11 of the first record that
+-- its device lacks (NULL: it pulls nothing), from $12 until $13 or NULL, skipped identity $14 and device $15, and $16
+-- records at most.
+SELECT
+    (SELECT value FROM syncline.meta WHERE name = 'epoch') AS epoch,
+    u.number,
+    d.id, d.owner, d.name, d.version, d.record_count, d.size_bytes, d.conflict_policy, d.created_at, d.updated_at,
+    d.updated_by_identity, d.updated_by_device, d.pruned_through, d.deleted_at,
+    d.stamp,
+    CASE WHEN d.id IS NULL THEN (
+        SELECT count(*) FROM syncline.datasets AS o WHERE o.owner = u.identity AND o.deleted_at IS NULL
+    ) END AS owned,
+    CASE WHEN d.id IS NULL THEN (
+        SELECT o.stamp FROM syncline.owners AS o WHERE o.owner = u.identity
+    ) END AS owner_stamp,
+    r.request_hash, r.dataset, r.version AS receipt_version, r.outcomes, r.created_at AS receipt_created_at,
+    CASE WHEN u.last_key >= u.first_key THEN (
+        SELECT array_agg(
+            ROW(
+                x.key, x.value, x.version, x.ordinal, x.updated_at, x.updated_by_identity, x.updated_by_device,
+                x.device_time, x.field_versions, x.unseen
+            )
+        )
+        FROM syncline.records AS x
+        WHERE x.dataset = d.id AND x.owner = d.owner AND x.key = ANY (($9::text[])[u.first_key : u.last_key])
+    ) END AS touched,
+    CASE WHEN d.deleted_at IS NULL AND d.version >= u.since_version THEN (
+        SELECT array_agg(
+            ROW(
+                y.key, y.value, y.version, y.ordinal, y.updated_at, y.updated_by_identity, y.updated_by_device,
+                y.device_time, y.field_versions, y.unseen
+            )
+            ORDER BY y.version, y.ordinal
+        )
+        FROM (
+            SELECT *
+            FROM syncline.records AS x
+            WHERE
+                x.dataset = d.id
+                AND x.owner = d.owner
+                AND (x.version, x.ordinal) >= (u.since_version, u.since_ordinal)
+                AND x.key >= u.from_key
+                AND (u.until_key IS NULL OR x.key < u.until_key)
+                AND (
+                    u.skip_identity IS NULL
+                    OR x.updated_by_identity <> u.skip_identity
+                    OR x.updated_by_device IS DISTINCT FROM u.skip_device
+                )
+            ORDER BY x.version, x.ordinal
+            LIMIT u.at_most
+        ) AS y
+    ) END AS missed
+FROM unnest(
+    $1::int[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::int[], $8::int[], $10::bigint[],
+    $11::bigint[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[]
+) AS u (
+    number, identity, device, mutation_id, id, name, first_key, last_key, since_version, since_ordinal, from_key,
+    until_key, skip_identity, skip_device, at_most
+)
+LEFT JOIN LATERAL (
+    SELECT * FROM syncline.datasets AS o WHERE o.id = u.id AND o.owner = u.identity
+    UNION ALL
+    SELECT * FROM syncline.datasets AS o
+    WHERE u.id IS NULL AND o.owner = u.identity AND o.name = u.name AND o.deleted_at IS NULL
+) AS d ON TRUE
+LEFT JOIN syncline.receipts AS r
+    ON r.identity = u.identity AND r.device = u.device AND r.mutation_id = u.mutation_id;
+
+-- name: write_syncs
+-- A group of syncs, as far as nobody changed a dataset since it was loaded: such a one is left out, with all that was
+-- meant for it. Answers the ids of those that were written.
+-- Heads: $1 owners, $2 ids, $3 stamps that they must have, $4 versions, $5 record counts, $6 sizes, $7 updated at,
+-- $8 by identity, $9 and device, $10 more tombstones.
+-- New heads: $11 owners, $12 the stamps to give these; $13 owners, $14 ids, $15 names, $16 versions, $17 record counts,
+-- $18 sizes, $19 policies, $20 created at, $21 updated at, $22 by identity, $23 and device, $24 tombstones.
+-- Records: $25 datasets, $26 owners, $27 … $36 as the columns are named.
+-- Receipts: $37 … $44 as the columns are named.
+WITH locked AS MATERIALIZED (
+    SELECT d.id
+    FROM syncline.datasets AS d
+    INNER JOIN unnest($1::text[], $2::bytea[], $3::bigint[]) AS u (owner, id, stamp) ON d.owner = u.owner AND d.id = u.id
+    WHERE d.stamp = u.stamp
+    ORDER BY d.id
+    FOR NO KEY UPDATE OF d
+),
+changed AS (
+    UPDATE syncline.datasets AS d
+    SET
+        version = u.version, record_count = u.record_count, size_bytes = u.size_bytes, updated_at = u.updated_at,
+        updated_by_identity = u.updated_by_identity, updated_by_device = u.updated_by_device,
+        tombstones = d.tombstones + u.more_tombstones, stamp = d.stamp + 1
+    FROM unnest(
+        $1::text[], $2::bytea[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[], $9::text[],
+        $10::bigint[]
+    ) AS u (
+        owner, id, version, record_count, size_bytes, updated_at, updated_by_identity, updated_by_device, more_tombstones
+    )
+    WHERE d.owner = u.owner AND d.id = u.id AND d.id IN (SELECT id FROM locked)
+    RETURNING d.id
+),
+allowed AS (
+    INSERT INTO syncline.owners AS o (owner, stamp)
+    SELECT u.owner, u.stamp FROM unnest($11::text[], $12::bigint[]) AS u (owner, stamp) ORDER BY u.owner
+    ON CONFLICT (owner) DO UPDATE SET stamp = excluded.stamp WHERE o.stamp = excluded.stamp - 1
+    RETURNING o.owner
+),
+made AS (
+    INSERT INTO syncline.datasets (
+        id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
+        updated_by_identity, updated_by_device, pruned_through, tombstones, stamp
+    )
+    SELECT
+        u.id, u.owner, u.name, u.version, u.record_count, u.size_bytes, u.conflict_policy, u.created_at, u.updated_at,
+        u.updated_by_identity, u.updated_by_device, 0, u.tombstones, 1
+    FROM unnest(
+        $13::text[], $14::bytea[], $15::text[], $16::bigint[], $17::bigint[], $18::bigint[], $19::text[], $20::bigint[],
+        $21::bigint[], $22::text[], $23::text[], $24::bigint[]
+    ) AS u (
+        owner, id, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
+        updated_by_identity, updated_by_device, tombstones
+    )
+    WHERE u.owner IN (SELECT owner FROM allowed)
+    ORDER BY u.owner, u.name
+    ON CONFLICT (owner, name) WHERE deleted_at IS NULL DO NOTHING
+    RETURNING id
+),
+written AS (
+    SELECT id FROM changed
+    UNION ALL
+    SELECT id FROM made
+),
+kept AS (
+    INSERT INTO syncline.records (
+        dataset, owner, key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time,
+        field_versions, unseen
+    )
+    SELECT * FROM unnest(
+        $25::bytea[], $26::text[], $27::text[], $28::text[], $29::bigint[], $30::bigint[], $31::bigint[], $32::text[],
+        $33::text[], $34::bigint[], $35::text[], $36::bigint[]
+    ) AS u (
+        dataset, owner, key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time,
+        field_versions, unseen
+    )
+    WHERE u.dataset IN (SELECT id FROM written)
+    ON CONFLICT (dataset, key, owner) DO UPDATE SET
+        value = excluded.value, version = excluded.version, ordinal = excluded.ordinal,
+        updated_at = excluded.updated_at, updated_by_identity = excluded.updated_by_identity,
+        updated_by_device = excluded.updated_by_device, device_time = excluded.device_time,
+        field_versions = excluded.field_versions, unseen = excluded.unseen
+),
+remembered AS (
+    INSERT INTO syncline.receipts (
+        identity, device, mutation_id, request_hash, dataset, version, outcomes, created_at
+    )
+    SELECT * FROM unnest(
+        $37::text[], $38::text[], $39::text[], $40::bytea[], $41::bytea[], $42::bigint[], $43::text[], $44::bigint[]
+    ) AS u (identity, device, mutation_id, request_hash, dataset, version, outcomes, created_at)
+    WHERE u.dataset IN (SELECT id FROM written)
+)
+SELECT id FROM written;
+
+-- name: lock_owner
+INSERT INTO syncline.owners AS o (owner, stamp) VALUES ($1, 1)
+ON CONFLICT (owner) DO UPDATE SET stamp = o.stamp + 1;
+
+-- name: insert_head
+INSERT INTO syncline.datasets (
+    id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
+    updated_by_identity, updated_by_device, pruned_through, deleted_at, tombstones, stamp
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, 1);
+
+-- name: update_policy
+-- $1 id, $2 owner, $3 policy, $4 updated at, $5 by identity, $6 and device
+UPDATE syncline.datasets
+SET conflict_policy = $3, updated_at = $4, updated_by_identity = $5, updated_by_device = $6, stamp = stamp + 1
+WHERE id = $1 AND owner = $2;
+
+-- name: delete_head
+-- $1 id, $2 owner, $3 deleted at, $4 by identity, $5 and device
+UPDATE syncline.datasets
+SET
+    record_count = 0, size_bytes = 0, tombstones = 0, updated_at = $3, updated_by_identity = $4,
+    updated_by_device = $5, deleted_at = $3, stamp = stamp + 1
+WHERE id = $1 AND owner = $2;
+
+-- name: delete_records
+DELETE FROM syncline.records WHERE dataset = $1 AND owner = $2;
+
+-- name: try_to_prune
+-- One node at a time. $1: the lock's number
+SELECT pg_try_advisory_xact_lock($1);
+
+-- name: old_tombstones
+-- $1 before, $2 at most
+SELECT dataset, key FROM syncline.records WHERE value IS NULL AND updated_at < $1 ORDER BY updated_at LIMIT $2;
+
+-- name: prune_tombstones
+-- $1 datasets, $2 keys. What was written again since it was found is let be.
+DELETE FROM syncline.records AS r
+USING unnest($1::bytea[], $2::text[]) AS u (dataset, key)
+WHERE r.dataset = u.dataset AND r.key = u.key AND r.value IS NULL
+RETURNING r.dataset, r.version;
+
+-- name: datasets_over_tombstones
+-- $1 maximum, $2 at most
+SELECT id, tombstones FROM syncline.datasets WHERE tombstones > 0 AND tombstones > $1 ORDER BY tombstones DESC LIMIT $2;
+
+-- name: surplus_tombstones
+-- $1 dataset, $2 at most
+SELECT dataset, key FROM syncline.records
+WHERE dataset = $1 AND value IS NULL
+ORDER BY version, ordinal
+LIMIT $2;
+
+-- name: raise_pruned_through
+-- $1 ids, $2 versions, $3 how many are gone
+UPDATE syncline.datasets AS d
+SET
+    pruned_through = greatest(d.pruned_through, u.version), tombstones = d.tombstones - u.pruned, stamp = d.stamp + 1
+FROM unnest($1::bytea[], $2::bigint[], $3::bigint[]) AS u (id, version, pruned)
+WHERE d.id = u.id;
+
+-- name: prune_receipts
+-- $1 before, $2 at most
+DELETE FROM syncline.receipts
+WHERE (identity, device, mutation_id) IN (
+    SELECT identity, device, mutation_id FROM syncline.receipts WHERE created_at < $1 ORDER BY created_at LIMIT $2
+);
+
+-- name: prune_deleted_datasets
+-- $1 before, $2 at most
+DELETE FROM syncline.datasets
+WHERE id IN (
+    SELECT id FROM syncline.datasets
+    WHERE deleted_at IS NOT NULL AND deleted_at < $1
+    ORDER BY deleted_at
+    LIMIT $2
+);
+
+-- name: oldest
+SELECT
+    (SELECT min(updated_at) FROM syncline.records WHERE value IS NULL) AS tombstone,
+    (SELECT min(created_at) FROM syncline.receipts) AS receipt;

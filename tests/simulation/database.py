@@ -1,0 +1,129 @@
+"""The one truth that both nodes share: the product's own SQL on a database in memory.
+
+This module alone knows how the SQLite store is built inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import TypeVar
+
+import apsw
+
+from syncline.core.checkpoint import Since
+from syncline.core.commit import Resync, SyncRequest
+from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey
+from syncline.core.limits import Limits
+from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Record, Viewer
+from syncline.core.pages import LogRead, PageRequest
+from syncline.ports import HeadMark, Pruned, Retention, Synced, Usage
+from syncline.storage import sqlite_datasets, sqlite_log, sqlite_pruning, sqlite_sync
+from syncline.storage.named_queries import load_queries
+from syncline.storage.sqlite_lookups import Lookups
+from syncline.storage.sqlite_migrations import load_migrations, migrate
+from syncline.storage.sqlite_writes import Writes
+
+EPOCH = Epoch("5eed5eed5eed5eed")
+
+T = TypeVar("T")
+
+
+@cache
+def _opened() -> Writes:
+    """One connection for all runs of this process: to open one takes longer than a whole run."""
+    connection = apsw.Connection(":memory:")
+    connection.pragma("foreign_keys", True)
+    migrate(connection, 0, load_migrations())
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (EPOCH,))
+    return Writes(connection, load_queries("sqlite"))
+
+
+class Database:
+    """Each method is one transaction, done before anything else can happen. There is one at a time in a process."""
+
+    def __init__(self) -> None:
+        self._writes = _opened()
+        self._writes.connection.execute("DELETE FROM records; DELETE FROM receipts; DELETE FROM datasets")
+
+    def _write(self, work: Callable[[Writes], T]) -> T:
+        connection = self._writes.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            value = work(self._writes)
+            connection.execute("COMMIT")
+            return value
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _read(self, look: Callable[[Lookups], T]) -> T:
+        connection = self._writes.connection
+        connection.execute("BEGIN")
+        try:
+            return look(self._writes)
+        finally:
+            connection.execute("ROLLBACK")
+
+    # --- writes -------------------------------------------------------------------------------------------------------
+
+    def sync(self, request: SyncRequest, page: PageRequest) -> Synced | Resync:
+        return self._write(lambda writes: sqlite_sync.sync(writes, EPOCH, request, page))
+
+    def create_dataset(
+        self,
+        viewer: Viewer,
+        name: DatasetName,
+        policy: ConflictPolicy,
+        *,
+        new_id: DatasetId,
+        limits: Limits,
+        now: datetime,
+    ) -> DatasetHead:
+        return self._write(
+            lambda writes: sqlite_datasets.create_dataset(
+                writes, viewer, name, policy, new_id=new_id, limits=limits, now=now
+            )
+        )
+
+    def update_dataset(self, viewer: Viewer, ref: DatasetRef, policy: ConflictPolicy, *, now: datetime) -> DatasetHead:
+        return self._write(lambda writes: sqlite_datasets.update_dataset(writes, viewer, ref, policy, now=now))
+
+    def delete_dataset(self, viewer: Viewer, ref: DatasetRef, *, now: datetime) -> DatasetHead:
+        return self._write(lambda writes: sqlite_datasets.delete_dataset(writes, viewer, ref, now=now))
+
+    def prune(self, retention: Retention, *, now: datetime, batch: int) -> Pruned:
+        return self._write(lambda writes: sqlite_pruning.prune(writes, retention, now=now, batch=batch))
+
+    # --- reads --------------------------------------------------------------------------------------------------------
+
+    def dataset(self, viewer: Viewer, ref: DatasetRef) -> DatasetHead | None:
+        stored = self._read(lambda lookups: lookups.head(viewer, ref))
+        return None if stored is None else stored.head
+
+    def datasets(self, owner: IdentityId, *, first: int, after: DatasetName | None) -> Sequence[DatasetHead]:
+        return self._read(lambda lookups: lookups.live_heads(owner, first=first, after=after))
+
+    def deleted_datasets(self, owner: IdentityId, ids: Sequence[DatasetId]) -> Sequence[DatasetHead]:
+        return self._read(lambda lookups: lookups.deleted_heads(owner, ids))
+
+    def record(self, dataset: DatasetId, key: RecordKey) -> Record | None:
+        return self._read(lambda lookups: lookups.record(dataset, key))
+
+    def records(
+        self, dataset: DatasetId, *, first: int, after: RecordKey | None = None, prefix: str = ""
+    ) -> Sequence[Record]:
+        return self._read(lambda lookups: lookups.live_records(dataset, first=first, after=after, prefix=prefix))
+
+    def read_log(self, viewer: Viewer, ref: DatasetRef, since: Since | None, page: PageRequest) -> LogRead:
+        return self._read(lambda lookups: sqlite_log.read_log(lookups, EPOCH, viewer, ref, since, page))
+
+    def heads(self, datasets: Sequence[DatasetId]) -> Mapping[DatasetId, HeadMark]:
+        return self._read(lambda lookups: lookups.head_marks(datasets))
+
+    def owned(self, owners: Sequence[IdentityId]) -> Mapping[IdentityId, frozenset[DatasetId]]:
+        return self._read(lambda lookups: lookups.owned(owners))
+
+    def usage(self, owner: IdentityId) -> Usage:
+        return self._read(lambda lookups: lookups.usage(owner))

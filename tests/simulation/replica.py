@@ -1,0 +1,91 @@
+"""What a device holds of one dataset. The dataset is known by its name; its incarnations come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from syncline.core.checkpoint import START, Checkpoint, Since
+from syncline.core.ids import DatasetId, DatasetName, Epoch, RecordKey, Version
+from syncline.core.model import BEGINNING, Commit, Position, Record
+
+
+class Replica:
+    """Invariant: it holds all that ``position`` covers of the incarnation ``id``, as far as ``prefix`` lets through.
+
+    A device with a filter that leaves out its own writes knows those from the answers to its syncs.
+    """
+
+    def __init__(self, name: DatasetName, prefix: str) -> None:
+        self.name = name
+        self.prefix = prefix
+        self.id: DatasetId | None = None
+        self.epoch: Epoch | None = None
+        self.position: Position = BEGINNING
+        self.records: dict[RecordKey, Record] = {}
+        self._buried: set[DatasetId] = set()
+        self.behind = False
+        """Something came that does not follow on: what is missing has to be pulled."""
+
+    @property
+    def since(self) -> Since:
+        if self.id is None or self.epoch is None:
+            return START
+        return Checkpoint(self.epoch, self.id, self.position)
+
+    def stands_at(self, dataset: DatasetId, position: Position) -> bool:
+        return (self.id, self.position) == (dataset, position)
+
+    def forget(self) -> None:
+        self.id, self.position = None, BEGINNING
+        self.records.clear()
+
+    def bury(self, dataset: DatasetId) -> None:
+        """The incarnation was deleted. Answers that are still on their way must not bring it back to life."""
+        self._buried.add(dataset)
+        if self.id == dataset:
+            self.forget()
+
+    def take(
+        self, dataset: DatasetId, epoch: Epoch, previous: Position, position: Position, records: Iterable[Record]
+    ) -> None:
+        """What leads from ``previous`` to ``position``, or nothing of it if that does not follow on."""
+        if dataset in self._buried:
+            return
+        if self.id is None and previous == BEGINNING:
+            self.id, self.epoch = dataset, epoch
+        if self.id == dataset and position <= self.position:
+            return
+        if self.id != dataset or previous != self.position:
+            # Not even if it overlaps: of what was removed in the part that is known, it may say nothing any more.
+            self.behind = True
+            return
+        self._keep(records)
+        self.position = position
+
+    def take_commit(self, commit: Commit) -> None:
+        self.take(commit.dataset, commit.epoch, commit.previous, commit.position, commit.records)
+
+    def note(self, dataset: DatasetId, records: Iterable[Record]) -> None:
+        """Single records as they are now, whatever lies between.
+
+        Who holds nothing yet cannot take them: it would never hear of a removal that is forgotten by the time it reads.
+        """
+        if self.id == dataset and self.position != BEGINNING:
+            self._keep(records)
+        elif dataset not in self._buried:
+            self.behind = True
+
+    def note_absent(self, dataset: DatasetId, keys: Iterable[RecordKey], *, as_of: Version) -> None:
+        """There are no such records, nor removals of them that anyone remembers."""
+        for key in keys:
+            if self.id == dataset and key in self.records and self.records[key].version <= as_of:
+                del self.records[key]
+
+    def _keep(self, records: Iterable[Record]) -> None:
+        for record in records:
+            known = self.records.get(record.key)
+            if record.key.startswith(self.prefix) and (known is None or known.version <= record.version):
+                self.records[record.key] = record
+
+    def live(self) -> dict[RecordKey, Record]:
+        return {key: record for key, record in self.records.items() if not record.deleted}
