@@ -21,7 +21,9 @@ them whichever process is asked. It looks at the variable when it is imported. W
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Final, Literal, TypeVar, get_args
 
@@ -33,6 +35,9 @@ from syncline.errors import LimitName
 from syncline.logs import get_logger
 
 _log = get_logger(__name__)
+
+SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable that names the folder in which processes share their figures."""
 
 _LOOK_SECONDS = 0.5
 _LATENCIES: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -224,6 +229,13 @@ class Metrics:
         return {name: metric.labels(name) for name in names}
 
 
+@contextmanager
+def shared_folder() -> Iterator[str]:
+    """A folder for the figures of several processes: what ``SHARED`` is to be when they start."""
+    with TemporaryDirectory(prefix="syncline-metrics-") as folder:
+        yield folder
+
+
 def unmeasured(_figure: float) -> None:
     """Where figures go that nobody asks for."""
 
@@ -231,6 +243,6 @@ def unmeasured(_figure: float) -> None:
 def process_ended(pid: int, folder: str | None = None) -> None:
     """Several processes share their figures, and this one ended: its connections and the like count no more.
 
-    ``folder``: what ``PROMETHEUS_MULTIPROC_DIR`` is to them, if it is not that for this process.
+    ``folder``: what ``SHARED`` is to them, if it is not that for this process.
     """
     mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]

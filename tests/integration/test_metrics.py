@@ -15,10 +15,14 @@ import pytest
 from syncline.core.checkpoint import Checkpoint, parse_since
 from syncline.core.ids import Epoch
 from syncline.web.limits import WebLimits
+from tests.support.fault_proxy import fault_proxy
 from tests.support.figures import Figures, scrape
+from tests.support.nodes import nodes, versions
 from tests.support.raw_socket import RawSocket, handshake, text
 from tests.support.server import running_server
+from tests.support.valkey import eventually, free_port, valkey
 from tests.support.web_server import PATIENCE_SECONDS, WebOptions, WebServer, a_token, web_server
+from tests.support.world import put
 from tests.support.ws_client import WsClient
 
 RECOGNISABLE = "recognisable"
@@ -218,6 +222,34 @@ def test_a_server_that_is_started_tells_its_figures_and_looks_after_them(tmp_pat
             figures = scrape(address)
         assert figures.of("bus_up") == 1
         assert figures.of("subscriptions") == 0
+
+
+def test_with_redis_down_a_server_is_ready_but_degraded(tmp_path: Path) -> None:
+    port = free_port()
+    settings = {"SYNCLINE_REDIS_URL": f"redis://127.0.0.1:{port}"}
+    with running_server(tmp_path / "data", settings=settings) as server:
+        address = server.url.removesuffix("/graphql")
+        degraded = httpx.get(f"{address}/readyz")
+        assert (degraded.status_code, degraded.json()["degraded"]) == (200, ["bus"])
+        assert scrape(address).of("bus_up") == 0
+
+
+async def test_messages_that_were_lost_between_nodes_are_counted(tmp_path: Path) -> None:
+    async with (
+        valkey(tmp_path) as server,
+        fault_proxy(server.port) as proxy,
+        nodes(tmp_path, server.url, proxy.url) as (here, there),
+    ):
+        metrics = there.world.metrics
+        metrics.count_off(metrics.bus_gaps["number"], lambda: there.bus.health.gaps)
+        await here.world.sync(put("note", 0))
+        watcher = await there.watch()
+        proxy.share_lost = 0.2
+        for number in range(1, 100):
+            await here.world.sync(put("note", number))
+        await eventually(lambda: len(versions(watcher)) >= 100, PATIENCE_SECONDS)
+        figures = Figures(metrics.page("")[0].decode())
+        assert 0 < figures.of("bus_gaps_total", found_by="number") <= there.bus.health.gaps
 
 
 def test_a_server_that_is_told_not_to_has_no_such_page(tmp_path: Path) -> None:

@@ -60,6 +60,15 @@ def test_a_gauge_that_cannot_be_read_keeps_no_other_from_being_told(caplog: pyte
     assert "gauge_failed" in caplog.text
 
 
+def test_what_something_counts_by_itself_is_taken_over() -> None:
+    metrics, gaps = Metrics(), [3]
+    metrics.count_off(metrics.bus_gaps["number"], lambda: gaps[0])
+    assert figures_of(metrics).of("bus_gaps_total", found_by="number") == 3
+    gaps[0] = 5
+    assert figures_of(metrics).of("bus_gaps_total", found_by="number") == 5
+    assert figures_of(metrics).of("bus_gaps_total", found_by="number") == 5
+
+
 def test_a_pass_is_measured_once_however_many_had_no_room() -> None:
     metrics = Metrics()
     metrics.delivered(0.003, 0)
