@@ -175,9 +175,10 @@ async def test_a_node_that_is_cut_off_for_reading_too_slowly_comes_back(tmp_path
     ):
         proxy.hold()
         raw = Redis(host="127.0.0.1", port=server.port)
-        # Until the buffers of the system are full too, and the server has had enough of it.
+        # Until the buffers of the system are full too, and the server has had enough of it. Small messages: of large
+        # ones Valkey counts only references.
         async with asyncio.timeout(NOTICED_SECONDS):
-            while await raw.publish("syncline:{00}", b"x" * 200_000):
+            while await raw.publish("syncline:{00}", b"x" * 10_000):
                 pass
         await raw.aclose()
         proxy.release()

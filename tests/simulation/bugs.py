@@ -146,6 +146,11 @@ def _joins_ahead(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(feed, "follow", follow)
 
 
+@bug("who began with nothing joins where only the position is the same")
+def _joins_another_lineage(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(feed, "_same_text", lambda _one, _other: True)
+
+
 @bug("what a sink refused is skipped")
 def _skips_refused(patch: pytest.MonkeyPatch) -> None:
     def left_at(self: Cursor, _position: Position) -> None:

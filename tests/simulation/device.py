@@ -22,7 +22,7 @@ from tests.simulation.asking import Asking, check_passing
 from tests.simulation.edits import Push
 from tests.simulation.network import Network
 from tests.simulation.node import OpenFeed
-from tests.simulation.replica import Replica
+from tests.simulation.replica import Replica, Standing
 from tests.simulation.stream import Cut, Stream
 from tests.simulation.subscription import Subscription
 from tests.simulation.violation import check
@@ -166,10 +166,11 @@ class Device:
             must_pull = replica.position == BEGINNING or self._skips_own
             only_pushes = not must_pull and self._world.dice.random() < 0.1
             since = None if only_pushes else replica.since
+            asked_at = replica.standing()
             answer = await self.asking.sync(name, push, since)
             if isinstance(answer, Synced):
                 self._world.ledger.acknowledge(self.viewer, push.mutation_id, answer)
-                self._take_answer(replica, since, push, answer)
+                self._take_answer(replica, asked_at, since, push, answer)
                 self._settle(name, push, answer)
                 del self._frozen[name]
                 return True
@@ -184,16 +185,25 @@ class Device:
                 return True
         return False
 
-    def _take_answer(self, replica: Replica, since: Since | None, push: Push, answer: Synced) -> None:
+    def _take_answer(
+        self, replica: Replica, asked_at: Standing, since: Since | None, push: Push, answer: Synced
+    ) -> None:
         """The page leads on from ``since``; the records touched are as they are now, wherever that is in the log."""
+        dataset = answer.head.id
         if answer.page is not None:
             previous = since.position if isinstance(since, Checkpoint) else BEGINNING
-            page = answer.page
-            replica.take(answer.head.id, answer.epoch, previous, page.position, page.records)
-            replica.behind = replica.behind or page.has_more
-        replica.note(answer.head.id, answer.records.values())
-        absent = {change.key for change in push.changes} - answer.records.keys()
-        replica.note_absent(answer.head.id, absent, as_of=answer.head.version)
+            replica.take(dataset, answer.epoch, previous, answer.page.position, answer.page.records)
+            replica.behind = replica.behind or answer.page.has_more
+            if replica.stands_at(dataset, answer.page.position):
+                asked_at = replica.standing()
+        if asked_at == replica.standing() and replica.id == dataset:
+            absent = {change.key for change in push.changes} - answer.records.keys()
+            replica.note(answer.records.values(), absent, as_of=answer.head.version)
+            return
+        # It began anew since it asked: what is in the answer may be older than its beginning.
+        replica.behind = True
+        if self._skips_own:
+            replica.forget()
 
     def _settle(self, name: DatasetName, push: Push, answer: Synced) -> None:
         """Of what conflicted, some is dropped in favour of the server's record; the rest is proposed anew."""
@@ -211,21 +221,20 @@ class Device:
         """Whether the device now holds all there was."""
         replica = self.replicas[name]
         async with self._talking:
-            replica.behind = False
-            while await self._pull_page(replica):
+            # Until all is there: others look at it meanwhile.
+            replica.behind = True
+            while (more := await self._pull_page(replica)) is True:
                 pass
-        self._edited.set()
+            replica.behind = more is None
         return not replica.behind
 
-    async def _pull_page(self, replica: Replica) -> bool:
-        """Whether there is more."""
-        since = replica.since
-        replica_was = (replica.id, replica.position == BEGINNING)
+    async def _pull_page(self, replica: Replica) -> bool | None:
+        """Whether there is more; None: there was no answer."""
+        since, asked_at, misses = replica.since, replica.standing(), replica.misses
         read = await self.asking.pull(replica.name, since)
         if read is None:
-            replica.behind = True
-            return False
-        if replica_was != (replica.id, replica.position == BEGINNING):
+            return None
+        if asked_at != replica.standing():
             # Meanwhile the subscription told of another incarnation: this answer is about the one before.
             return True
         if read.reason is not None:
@@ -233,10 +242,10 @@ class Device:
             return True
         if read.page is None or read.head is None:
             replica.forget()
-            return False
+            return misses != replica.misses
         previous = since.position if isinstance(since, Checkpoint) else BEGINNING
         replica.take(read.head.id, read.epoch, previous, read.page.position, read.page.records)
-        return read.page.has_more and not replica.behind
+        return read.page.has_more or misses != replica.misses
 
     async def _start_over(self, replica: Replica, resync: Resync) -> None:
         self._world.trace.add("starts over", self.label, replica.name, resync.reason, short(resync.dataset))
@@ -282,6 +291,7 @@ class Device:
         self._subscription = Subscription(self._world.ledger, self.viewer, self.wanted, since=known, name=name)
         node = self._world.dice.choice(self._world.nodes)
         self._world.trace.add("subscribes", self.label, node.name, name, *map(short, known))
+        self._edited.set()
         self._stream = await self._network.subscribe(node, self._open_feed(name, known), self._room)
 
     def _open_feed(self, name: DatasetName | None, known: Mapping[DatasetId, Since]) -> OpenFeed:
@@ -302,6 +312,8 @@ class Device:
             for name, replica in self.replicas.items():
                 if replica.behind and not await self.pull(name):
                     raise Cut
+            # There may be something new to be in doubt about.
+            self._edited.set()
             if self.slow and self._world.dice.random() < 0.3:
                 await asyncio.sleep(self._world.within(0.5))
         check("only the feed of a dataset by its id comes to an end", self._by_id, self.label)
@@ -318,6 +330,9 @@ class Device:
             case Ready() if self._from_now:
                 for each in self.replicas.values():
                     each.behind = True
+            case Commit() if replica is not None and self._skips_own and replica.behind:
+                # What it has to pull may be its own, which the event leaves out.
+                replica.miss()
             case Commit() if replica is not None:
                 replica.take_commit(event)
             case DatasetDeleted(dataset=dataset) if replica is not None:

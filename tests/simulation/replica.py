@@ -8,6 +8,8 @@ from syncline.core.checkpoint import START, Checkpoint, Since
 from syncline.core.ids import DatasetId, DatasetName, Epoch, RecordKey, Version
 from syncline.core.model import BEGINNING, Commit, Position, Record
 
+Standing = tuple[int, bool]
+
 
 class Replica:
     """Invariant: it holds all that ``position`` covers of the incarnation ``id``, as far as ``prefix`` lets through.
@@ -22,7 +24,9 @@ class Replica:
         self.epoch: Epoch | None = None
         self.position: Position = BEGINNING
         self.records: dict[RecordKey, Record] = {}
+        self._lineage = 0
         self._buried: set[DatasetId] = set()
+        self.misses = 0
         self.behind = False
         """Something came that does not follow on: what is missing has to be pulled."""
 
@@ -33,10 +37,16 @@ class Replica:
         return Checkpoint(self.epoch, self.id, self.position)
 
     def stands_at(self, dataset: DatasetId, position: Position) -> bool:
-        return (self.id, self.position) == (dataset, position)
+        return self.id == dataset and same_place(self.position, position)
+
+    def miss(self) -> None:
+        """Something came that is not taken: it has to be pulled, by a question that is still to be asked."""
+        self.behind = True
+        self.misses += 1
 
     def forget(self) -> None:
         self.id, self.position = None, BEGINNING
+        self._lineage += 1
         self.records.clear()
 
     def bury(self, dataset: DatasetId) -> None:
@@ -55,9 +65,9 @@ class Replica:
             self.id, self.epoch = dataset, epoch
         if self.id == dataset and position <= self.position:
             return
-        if self.id != dataset or previous != self.position:
+        if self.id != dataset or not same_place(previous, self.position):
             # Not even if it overlaps: of what was removed in the part that is known, it may say nothing any more.
-            self.behind = True
+            self.miss()
             return
         self._keep(records)
         self.position = position
@@ -65,20 +75,18 @@ class Replica:
     def take_commit(self, commit: Commit) -> None:
         self.take(commit.dataset, commit.epoch, commit.previous, commit.position, commit.records)
 
-    def note(self, dataset: DatasetId, records: Iterable[Record]) -> None:
-        """Single records as they are now, whatever lies between.
+    def standing(self) -> Standing:
+        """Equal to an earlier one as long as the replica has not begun anew since, or for the first time."""
+        return self._lineage, self.position == BEGINNING
 
-        Who holds nothing yet cannot take them: it would never hear of a removal that is forgotten by the time it reads.
+    def note(self, records: Iterable[Record], absent: Iterable[RecordKey], *, as_of: Version) -> None:
+        """Single records as they are now, whatever lies between; of those absent nobody remembers even the removal.
+
+        Not for what was asked before the replica began: it would never hear of a removal that is forgotten by then.
         """
-        if self.id == dataset and self.position != BEGINNING:
-            self._keep(records)
-        elif dataset not in self._buried:
-            self.behind = True
-
-    def note_absent(self, dataset: DatasetId, keys: Iterable[RecordKey], *, as_of: Version) -> None:
-        """There are no such records, nor removals of them that anyone remembers."""
-        for key in keys:
-            if self.id == dataset and key in self.records and self.records[key].version <= as_of:
+        self._keep(records)
+        for key in absent:
+            if key in self.records and self.records[key].version <= as_of:
                 del self.records[key]
 
     def _keep(self, records: Iterable[Record]) -> None:
@@ -89,3 +97,8 @@ class Replica:
 
     def live(self) -> dict[RecordKey, Record]:
         return {key: record for key, record in self.records.items() if not record.deleted}
+
+
+def same_place(one: Position, other: Position) -> bool:
+    """Whether their checkpoints are the same text, which is all that a device can compare."""
+    return one == other and one.begun == other.begun

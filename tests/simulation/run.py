@@ -183,6 +183,8 @@ class Simulation:
         for task in following:
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
+        # What they asked for last is still on its way.
+        await asyncio.sleep(_SLACK_SECONDS)
         for node in world.nodes:
             await node.stop()
 

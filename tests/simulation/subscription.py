@@ -11,6 +11,7 @@ from syncline.core.ids import DatasetId, DatasetName, RecordKey
 from syncline.core.model import BEGINNING, Commit, Position, Record, Viewer
 from syncline.core.pages import RecordFilter
 from tests.simulation.ledger import Ledger
+from tests.simulation.replica import same_place
 from tests.simulation.violation import check
 
 
@@ -81,7 +82,13 @@ class Subscription:
         if self._name is None:
             check("a dataset is announced first", dataset in self._places, dataset)
         place = self._places.get(dataset, BEGINNING)
-        check("an event follows on the one before", commit.previous == place, place, commit.previous, commit.position)
+        check(
+            "an event follows on the one before",
+            same_place(commit.previous, place),
+            place,
+            commit.previous,
+            commit.position,
+        )
         self._ledger.check_event(commit, self._wanted, held)
         self._places[dataset] = commit.position
 

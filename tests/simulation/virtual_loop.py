@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Coroutine
 from contextvars import Context, ContextVar
 from typing import Any
@@ -47,6 +48,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     # What the base class expects of its subclasses, and what its timers are kept in; the type stubs name neither.
     _scheduled: list[asyncio.TimerHandle]
+    _clock_resolution: float
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,6 +63,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def jump(self) -> None:
         """Go on to the next timer. To its very moment: a sum of differences would miss it by a rounding."""
         self._now = max(self._now, self._scheduled[0].when())
+        # What is due by then is what comes before this much later, which must be later, however late it is.
+        self._clock_resolution = math.ulp(self._now)
 
     def _process_events(self, event_list: list[Any]) -> None:
         """There are none."""

@@ -24,6 +24,7 @@ class FaultProxy:
         self._open = asyncio.Event()
         self._open.set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -41,7 +42,20 @@ class FaultProxy:
         for writer in list(self._writers):
             writer.transport.abort()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def end(self) -> None:
+        """Let all go."""
+        self.release()
+        self.cut()
+        for task in list(self._serving):
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
         except OSError:
@@ -50,13 +64,15 @@ class FaultProxy:
         self._writers |= {writer, far_writer}
         to_server = asyncio.create_task(self._pass_on(reader, far_writer))
         to_node = asyncio.create_task(self._pass_on_some(far_reader, writer))
-        await asyncio.wait([to_server, to_node], return_when=asyncio.FIRST_COMPLETED)
-        for task in (to_server, to_node):
-            task.cancel()
-        await asyncio.gather(to_server, to_node, return_exceptions=True)
-        for each in (writer, far_writer):
-            self._writers.discard(each)
-            each.transport.abort()
+        try:
+            await asyncio.wait([to_server, to_node], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in (writer, far_writer):
+                self._writers.discard(each)
+                each.transport.abort()
+            for task in (to_server, to_node):
+                task.cancel()
+            await asyncio.gather(to_server, to_node, return_exceptions=True)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
@@ -114,6 +130,5 @@ async def fault_proxy(port: int, tls: ssl.SSLContext | None = None) -> AsyncIter
         yield proxy
     finally:
         server.close()
-        proxy.release()
-        proxy.cut()
+        await proxy.end()
         await server.wait_closed()

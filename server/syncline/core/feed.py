@@ -86,13 +86,21 @@ class Follow(Enum):
 
 def follow(position: Position, mark: Mark, recent: Sequence[Commit]) -> Follow:
     """``recent`` holds the commits just delivered, in order and without gap, up to the mark."""
-    if position == mark.position:
+    if position == mark.position and _same_text(position, mark.position):
         return Follow.JOIN
     if position > mark.position:
         return Follow.WAIT_FOR_CHANNEL
-    if any(commit.previous == position for commit in recent):
+    if any(commit.previous == position and _same_text(commit.previous, position) for commit in recent):
         return Follow.REPLAY
     return Follow.READ_LOG
+
+
+def _same_text(one: Position, other: Position) -> bool:
+    """Of equal positions, whether their checkpoints are the same text: who goes on from one goes on from the other.
+
+    One is of somebody who began with nothing and has not read all yet, and the other may not be.
+    """
+    return one.begun == other.begun
 
 
 def lacking(position: Position, recent: Sequence[Commit]) -> list[Commit]:

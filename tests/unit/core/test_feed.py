@@ -106,6 +106,14 @@ def test_a_follower_inside_a_commit_joins_a_channel_that_stands_at_the_same_plac
     assert follow(at(4), Mark(EPOCH, at(4, 2)), []) is Follow.READ_LOG
 
 
+def test_a_follower_that_began_with_nothing_goes_live_only_where_its_checkpoint_is_the_channels_too() -> None:
+    begun = Position(Version(4), begun=Version(9))
+    assert follow(begun, Mark(EPOCH, at(4)), RECENT) is Follow.READ_LOG
+    assert follow(at(4), Mark(EPOCH, begun), RECENT) is Follow.READ_LOG
+    assert follow(begun, Mark(EPOCH, begun), RECENT) is Follow.JOIN
+    assert follow(Position(Version(3), begun=Version(9)), MARK, RECENT) is Follow.READ_LOG
+
+
 def test_what_is_lacking_begins_exactly_where_the_follower_stands() -> None:
     assert lacking(at(1), RECENT) == RECENT
     assert lacking(at(3), RECENT) == RECENT[2:]

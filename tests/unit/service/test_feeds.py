@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -172,6 +173,30 @@ async def test_many_missed_records_come_in_pages_within_both_bounds(world: World
         assert sum(record.size_bytes for record in commit.records) <= MAX_FEED_PAGE_BYTES
     assert_gapless(events, BEGINNING)
     await watcher.feed.close()
+
+
+async def test_a_device_that_begins_with_nothing_is_never_told_of_a_previous_that_it_does_not_hold(
+    world: World,
+) -> None:
+    big = "x" * (MAX_FEED_PAGE_BYTES // 2 + 1)
+    await world.sync(put("a", big))
+    other = await watch(world)
+    await other.settled()
+    world.bus.fate = lambda hint: []
+    await world.sync(put("b", big))
+    # Its first page ends where the channel still stands, but says that it began later.
+    newcomer = await watch(world, START)
+    await newcomer.until(lambda events: len(commits(events)) >= 1)
+    await world.sweep()
+    events = await newcomer.until(lambda events: commits(events)[-1].version == 2)
+    told = commits(events)
+    for one, next_ in pairwise(told):
+        assert str(Checkpoint(next_.epoch, next_.dataset, next_.previous)) == str(
+            Checkpoint(one.epoch, one.dataset, one.position)
+        )
+    assert len(told) == 2
+    await other.feed.close()
+    await newcomer.feed.close()
 
 
 async def test_a_commit_made_between_reading_the_log_and_going_live_is_not_lost(world: World) -> None:
