@@ -16,18 +16,20 @@ PACKAGE = Path(syncline.__file__).parent
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "addresses": set(),
     "core": {"errors"},
     "ports": {"core", "errors"},
     "topics": {"core", "ports"},
     "logs": {"errors"},
+    "metrics": {"errors", "logs"},
     "collector": set(),
-    "config": {"core", "errors", "ports"},
-    "service": {"core", "errors", "ports", "topics", "logs"},
-    "storage": {"core", "errors", "ports", "logs"},
-    "bus": {"core", "errors", "ports", "logs"},
-    "auth": {"core", "errors", "ports", "logs"},
+    "config": {"addresses", "core", "errors", "ports"},
+    "service": {"core", "errors", "ports", "topics", "logs", "metrics"},
+    "storage": {"core", "errors", "ports", "logs", "metrics"},
+    "bus": {"core", "errors", "ports", "logs", "metrics"},
+    "auth": {"addresses", "core", "errors", "ports", "logs"},
     "api": {"service", "core", "errors", "ports", "topics", "logs"},
-    "web": {"api", "service", "core", "errors", "ports", "topics", "logs", "config"},
+    "web": {"api", "service", "core", "errors", "ports", "topics", "logs", "metrics", "config"},
     "client": {"core", "errors"},
 }
 """For each layer the others that it may import. What is not named here wires or starts, and may import all."""

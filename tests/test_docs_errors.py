@@ -57,6 +57,7 @@ OTHER_CONSTANTS = {
     *(each.value for enum in (ResyncReason, ConflictPolicy, ChangeStatus) for each in enum),
     *(variable(name) for name in Settings.model_fields),
     *(name for name in vars(client) if name.isupper()),
+    "PROMETHEUS_MULTIPROC_DIR",  # prometheus_client's own
 }
 CONSTANT = re.compile(r"`([A-Z][A-Z0-9_]{3,})`")
 CLOSE_CODE = re.compile(r"\b(10[01]\d|44\d\d)\b")

@@ -23,6 +23,7 @@ from syncline.config import Settings
 from syncline.core.ids import DeviceId, IdentityId
 from syncline.core.model import Viewer
 from syncline.errors import StartRefused
+from syncline.metrics import Metrics
 from syncline.ports import Bus, Store
 from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
@@ -56,12 +57,13 @@ class App:
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncIterator[App]:
     """Everything behind the sockets, open until the context ends. Raises StartRefused."""
+    metrics = Metrics()
     secret = prepared_secret(settings)
-    store = await open_store(settings)
-    bus = await _open_bus(settings, secret)
-    channels = Channels(store, bus)
+    store = await open_store(settings, metrics)
+    bus = await _open_bus(settings, secret, metrics)
+    channels = Channels(store, bus, metrics)
     memberships = Memberships(store, bus)
-    datasets = Datasets(store, bus, utc_now, settings.limits)
+    datasets = Datasets(store, bus, utc_now, settings.limits, metrics)
     web_limits = WebLimits.from_settings(settings)
     mutations = Mutations(max_pending=web_limits.max_pending_mutations)
     schema = graphql_schema()
@@ -69,7 +71,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         engine=Engine(schema, Documents(schema, _document_limits(settings), **_document_cache(settings))),
         services=Services(
             datasets=datasets,
-            syncs=Syncs(store, bus, utc_now, datasets),
+            syncs=Syncs(store, bus, utc_now, datasets, metrics),
             subscriptions=Subscriptions(store, memberships, channels),
         ),
         authenticator=TokenAuthenticator(secret.value, utc_now),
@@ -77,12 +79,16 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         limits=web_limits,
         clock=utc_now,
         tick=FlushTick(),
+        metrics=metrics,
     )
+    metrics.read_off(metrics.subscriptions, lambda: channels.feeds)
     try:
         yield App(
             asgi=web_app(
                 backend,
                 store,
+                bus_is_up=lambda: bus.up,
+                with_metrics=settings.metrics,
                 with_pages=settings.graphiql,
                 mint=partial(dev_token, settings, secret) if settings.dev else None,
                 loopback_only=settings.dev,
@@ -95,6 +101,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
                 settings.retention,
                 sweep_every=timedelta(seconds=settings.sweep_interval_seconds),
                 bus=bus,
+                metrics=metrics,
             ),
         )
     finally:
@@ -125,24 +132,31 @@ def dev_token(settings: Settings, secret: SigningSecret, device: DeviceId) -> st
     return mint(secret.value, viewer, timedelta(days=settings.token_lifetime_days), utc_now())
 
 
-async def open_store(settings: Settings) -> Store:
+async def open_store(settings: Settings, metrics: Metrics | None = None) -> Store:
     """Where the settings say that the data is. Raises StartRefused."""
     if settings.database_url is None:
-        return await SqliteStore.open(settings.database, shared=settings.redis_url is not None)
+        return await SqliteStore.open(settings.database, shared=settings.redis_url is not None, metrics=metrics)
     # Not before it is needed: a server on SQLite need not hold the driver in memory.
     from syncline.storage.postgres import PostgresStore
 
-    return await PostgresStore.open(settings.database_url.get_secret_value(), connections=settings.database_connections)
+    return await PostgresStore.open(
+        settings.database_url.get_secret_value(), connections=settings.database_connections, metrics=metrics
+    )
 
 
-async def _open_bus(settings: Settings, secret: SigningSecret) -> Bus:
+async def _open_bus(settings: Settings, secret: SigningSecret, metrics: Metrics) -> Bus:
     if settings.redis_url is None:
-        return LocalBus()
+        local = LocalBus()
+        metrics.read_off(metrics.bus_up, lambda: local.up)
+        return local
     from syncline.bus.redis import RedisBus
 
     # All nodes have the secret that tokens are signed with, and nobody else. Hints get one of their own from it.
     key = hashlib.blake2b(key=hashlib.sha256(secret.value).digest(), person=b"syncline hints").digest()
     bus = RedisBus.open(settings.redis_url.get_secret_value(), secret=key)
+    metrics.read_off(metrics.bus_up, lambda: bus.up)
+    metrics.read_off(metrics.bus_lag_seconds, lambda: bus.health.lag_seconds or 0)
+    metrics.count_off(metrics.bus_gaps["number"], lambda: bus.health.gaps)
     await bus.start()
     return bus
 

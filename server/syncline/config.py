@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, SecretSt
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from syncline.addresses import is_loopback
 from syncline.core.limits import Limits
 from syncline.errors import StartRefused
 from syncline.ports import Retention
@@ -129,6 +130,12 @@ class Settings(BaseSettings):
         "Serve the GraphiQL page at `/graphiql`.",
         group=_SERVER,
         shown_default="on with `dev`, else off",
+    )
+    metrics: bool = _setting(
+        lambda fields: is_loopback(fields.get("host", "")),
+        "Serve figures for Prometheus at `/metrics`, to whoever asks. No identity and no dataset is named there.",
+        group=_SERVER,
+        shown_default="on if `host` is a loopback address, else off",
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = _setting(
         "info", "The least severe messages that are logged.", group=_SERVER

@@ -6,9 +6,25 @@ messages. Expected outcomes (a conflict, a needed resync) are results, not error
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 Fact = str | int | float | bool | None
+
+LimitName = Literal[
+    "datasets",
+    "datasetBytes",
+    "records",
+    "keyBytes",
+    "changesPerSync",
+    "bodyBytes",
+    "operationsPerConnection",
+    "documentTokens",
+    "documentDepth",
+    "documentAliases",
+    "documentDirectives",
+    "documentFields",
+]
+"""The limits that ``LimitExceeded`` can name."""
 
 
 class SynclineError(Exception):
@@ -90,7 +106,8 @@ class LimitExceeded(SynclineError):
 
     code = "LIMIT_EXCEEDED"
 
-    def __init__(self, *, limit: str, maximum: int, actual: int, key: str | None = None) -> None:
+    def __init__(self, *, limit: LimitName, maximum: int, actual: int, key: str | None = None) -> None:
+        self.limit = limit
         where = "" if key is None else f" for {key!r}"
         super().__init__(
             f"over the limit {limit}{where}: {actual}, at most {maximum}",

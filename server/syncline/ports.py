@@ -64,6 +64,14 @@ class Pruned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Oldest:
+    """When the oldest of what is kept for a time only was made; None: there is nothing."""
+
+    tombstone: datetime | None
+    receipt: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
     """How long what is no longer live is remembered."""
 
@@ -157,6 +165,10 @@ class Store(Protocol):
 
     async def prune(self, retention: Retention, *, now: datetime, batch: int) -> Pruned:
         """Forget at most ``batch`` of each kind of what is past its retention."""
+        ...
+
+    async def oldest(self) -> Oldest:
+        """Tells whether pruning keeps up."""
         ...
 
     async def close(self) -> None:

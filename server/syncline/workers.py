@@ -19,6 +19,7 @@ import uvloop
 from syncline import logs
 from syncline.app import open_store, prepared_secret
 from syncline.config import Settings, in_environment, load
+from syncline.metrics import SHARED, process_ended, shared_folder
 from syncline.serving import announce, listen, run_worker
 from syncline.web.server import Server
 
@@ -32,8 +33,8 @@ _STEADY_SECONDS = 30.0
 
 def run_workers(settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C, then drain all; the exit code. Raises StartRefused."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_Parent(settings).run())
+    with shared_folder() as figures, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_Parent(settings, figures).run())
 
 
 def work(listening_descriptor: int, parent_descriptor: int) -> int:
@@ -62,8 +63,10 @@ class _Worker:
 class _Parent:
     """Keeps as many workers alive as the settings say, until it is told to stop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, figures: str) -> None:
         self._settings = settings
+        self._figures = figures
+        """The folder of the workers' figures."""
         self._environment: Mapping[str, str] = {**os.environ, **in_environment(settings)}
         self._stopping = asyncio.Event()
         self._sockets: list[socket.socket] = []
@@ -99,6 +102,7 @@ class _Parent:
                 return await self._stop(worker, listening, ended)
             stopping.cancel()
             os.close(worker.life)
+            process_ended(worker.process.pid, self._figures)
             failures = 0 if loop.time() - began > _STEADY_SECONDS else failures + 1
             _log.error("worker_died", exit_code=ended.result(), restarts=True)
             pause = min(_FIRST_PAUSE_SECONDS * 2**failures, _LONGEST_PAUSE_SECONDS)
@@ -115,7 +119,7 @@ class _Parent:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *command,
-            env=self._environment,
+            env={**self._environment, SHARED: self._figures},
             pass_fds=(listening.fileno(), its),
             # Ctrl-C reaches the parent alone, which tells the others.
             start_new_session=True,

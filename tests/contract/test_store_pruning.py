@@ -10,7 +10,7 @@ import pytest
 from syncline.core.checkpoint import START, ResyncReason
 from syncline.core.ids import RecordKey
 from syncline.core.pages import PageRequest
-from syncline.ports import Pruned, Retention, Store
+from syncline.ports import Oldest, Pruned, Retention, Store
 from tests.support.builders import ALICE, NOW, a_checkpoint, a_request, by_id, named, put, remove
 from tests.support.stores import checkpoint, create, keys, read, read_page, resynced, synced, write
 
@@ -228,3 +228,22 @@ async def test_a_deleted_dataset_leaves_no_tombstones_to_prune(store: Store) -> 
 
     assert (await prune(store, NOW + 91 * DAY, per_dataset=0)).tombstones == 0
     assert (await store.sync(a_request(since=START), PageRequest())) is not None
+
+
+# --- what is left -----------------------------------------------------------------------------------------------------
+
+
+async def test_an_empty_store_keeps_nothing_for_a_time(store: Store) -> None:
+    assert await store.oldest() == Oldest(tombstone=None, receipt=None)
+
+
+async def test_the_oldest_that_is_kept_is_told_and_pruning_moves_it_on(store: Store) -> None:
+    await write(store, put("a"), put("b"))
+    await write(store, remove("a"), now=NOW + DAY)
+    await write(store, remove("b"), now=NOW + 2 * DAY)
+    before = await store.oldest()
+    await prune(store, NOW + 91 * DAY + timedelta(seconds=1))
+    after = await store.oldest()
+
+    assert before == Oldest(tombstone=NOW + DAY, receipt=NOW)
+    assert after == Oldest(tombstone=NOW + 2 * DAY, receipt=None)

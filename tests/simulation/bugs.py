@@ -62,7 +62,7 @@ def _reads_first(patch: pytest.MonkeyPatch) -> None:
     async def open_(self: Channel, bus: Bus) -> None:
         read = await self._read(None)
         self._watch = await bus.watch(dataset_topic(self.dataset), self.on_hint)
-        self._fan_out = FanOut(Mark(read.epoch, read.start))
+        self._fan_out = FanOut(Mark(read.epoch, read.start), on_pass=self._metrics.delivered)
 
     patch.setattr(Channel, "open", open_)
 

@@ -26,6 +26,13 @@ class SimulatedBus:
         self.local = LocalBus()
         self.severed = False
 
+    @property
+    def up(self) -> bool:
+        return not self._world.bus_down
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Nobody is told: a node sweeps often while the bus is down, and once more."""
+
     def publish(self, topic: Topic, hint: Hint) -> None:
         if self.severed:
             return

@@ -20,9 +20,10 @@ from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Record,
 from syncline.core.pages import LogRead, PageRequest
 from syncline.ports import HeadMark, Pruned, Retention, Synced, Usage
 from syncline.storage import sqlite_datasets, sqlite_log, sqlite_pruning, sqlite_sync
+from syncline.storage.migrations import load_migrations
 from syncline.storage.named_queries import load_queries
 from syncline.storage.sqlite_lookups import Lookups
-from syncline.storage.sqlite_migrations import load_migrations, migrate
+from syncline.storage.sqlite_migrations import migrate
 from syncline.storage.sqlite_writes import Writes
 
 EPOCH = Epoch("5eed5eed5eed5eed")
@@ -35,7 +36,7 @@ def _opened() -> Writes:
     """One connection for all runs of this process: to open one takes longer than a whole run."""
     connection = apsw.Connection(":memory:")
     connection.pragma("foreign_keys", True)
-    migrate(connection, 0, load_migrations())
+    migrate(connection, 0, load_migrations("sqlite"))
     connection.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (EPOCH,))
     return Writes(connection, load_queries("sqlite"))
 

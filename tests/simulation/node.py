@@ -12,6 +12,7 @@ from typing import Any
 from syncline.core.feed import Hint
 from syncline.core.limits import Limits
 from syncline.errors import SynclineError
+from syncline.metrics import Metrics
 from syncline.ports import Retention, Topic
 from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
@@ -30,6 +31,8 @@ from tests.simulation.world import World
 SWEEP_SECONDS = 5
 SWEEP_SECONDS_WITHOUT_BUS = 1
 _DAYS = timedelta(days=90)
+_METRICS = Metrics()
+"""Nobody asks for them."""
 _FORGETFUL = Retention(tombstones=_DAYS, tombstones_per_dataset=0, receipts=_DAYS, deleted_datasets=_DAYS)
 
 logging.getLogger("syncline").setLevel(logging.ERROR)
@@ -52,10 +55,10 @@ class Incarnation(Owner):
         self._context.run(OWNER.set, self)
         self.store = SimulatedStore(world, name, crash)
         self.bus = SimulatedBus(world, name, self._context)
-        self.channels = Channels(self.store, self.bus)
+        self.channels = Channels(self.store, self.bus, _METRICS)
         self.memberships = Memberships(self.store, self.bus)
-        self.datasets = Datasets(self.store, self.bus, world.now, Limits())
-        self.syncs = Syncs(self.store, self.bus, world.now, self.datasets)
+        self.datasets = Datasets(self.store, self.bus, world.now, Limits(), _METRICS)
+        self.syncs = Syncs(self.store, self.bus, world.now, self.datasets, _METRICS)
         self.subscriptions = Subscriptions(self.store, self.memberships, self.channels)
         self.housekeeping = Housekeeping(
             self.store,
@@ -64,6 +67,8 @@ class Incarnation(Owner):
             world.now,
             _FORGETFUL,
             sweep_every=timedelta(seconds=SWEEP_SECONDS),
+            bus=self.bus,
+            metrics=_METRICS,
         )
         self._streams: dict[Stream, Feed | None] = {}
         self._sweeping = self.spawn(self._sweep())

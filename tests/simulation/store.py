@@ -14,7 +14,7 @@ from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Record, Viewer
 from syncline.core.pages import LogRead, PageRequest
 from syncline.errors import StoreUnavailable, SynclineError
-from syncline.ports import HeadMark, Pruned, Retention, Synced, Usage
+from syncline.ports import HeadMark, Oldest, Pruned, Retention, Synced, Usage
 from tests.simulation.database import EPOCH
 from tests.simulation.world import World, short
 
@@ -126,6 +126,10 @@ class SimulatedStore:
 
     async def prune(self, retention: Retention, *, now: datetime, batch: int) -> Pruned:
         return await self._ask("prune", lambda: self._database.prune(retention, now=now, batch=batch))
+
+    async def oldest(self) -> Oldest:
+        # Only figures hang on it, which nobody asks for: no reason to take up time.
+        return Oldest(tombstone=None, receipt=None)
 
     # --- reads --------------------------------------------------------------------------------------------------------
 

@@ -46,7 +46,16 @@ async def node(store: Store, url: str) -> AsyncIterator[Node]:
     bus = RedisBus.open(url, secret=b"shared")
     await bus.start()
     world = World(store, Limits(), bus)
-    housekeeping = Housekeeping(store, world.channels, world.memberships, now, RETENTION, sweep_every=SWEEP, bus=bus)
+    housekeeping = Housekeeping(
+        store,
+        world.channels,
+        world.memberships,
+        now,
+        RETENTION,
+        sweep_every=SWEEP,
+        bus=bus,
+        metrics=world.metrics,
+    )
     running = asyncio.create_task(housekeeping.run())
     try:
         yield Node(bus, world)

@@ -25,6 +25,7 @@ from syncline.bus.local import LocalBus
 from syncline.core.ids import DeviceId, IdentityId
 from syncline.core.limits import Limits
 from syncline.core.model import Viewer
+from syncline.metrics import Metrics
 from syncline.ports import Store
 from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
@@ -69,6 +70,7 @@ class WebOptions:
     limits: WebLimits = field(default_factory=WebLimits)
     data_limits: Limits = field(default_factory=Limits)
     with_pages: bool = False
+    bus_is_up: bool = True
     dev: bool = False
     static: Path = STATIC
     wrap_store: WrapStore = lambda store: store
@@ -139,13 +141,17 @@ def web_server(folder: Path, options: WebOptions | None = None) -> Iterator[WebS
     failures: list[BaseException] = []
 
     async def serve() -> None:
-        store = options.wrap_store(await SqliteStore.open(folder / "syncline.db"))
+        metrics = Metrics()
+        store = options.wrap_store(await SqliteStore.open(folder / "syncline.db", metrics=metrics))
         bus = LocalBus()
-        channels = Channels(store, bus)
+        channels = Channels(store, bus, metrics)
         backend = _backend(options, store, bus, channels)
+        metrics.read_off(metrics.subscriptions, lambda: channels.feeds)
         app = web_app(
             backend,
             store,
+            bus_is_up=lambda: options.bus_is_up,
+            with_metrics=True,
             with_pages=options.with_pages,
             mint=(lambda device: a_token(device=device)) if options.dev else None,
             loopback_only=options.dev,
@@ -193,12 +199,13 @@ def web_server(folder: Path, options: WebOptions | None = None) -> Iterator[WebS
 
 
 def _backend(options: WebOptions, store: Store, bus: LocalBus, channels: Channels) -> Backend:
-    datasets = Datasets(store, bus, now, options.data_limits)
+    metrics = channels.metrics
+    datasets = Datasets(store, bus, now, options.data_limits, metrics)
     return Backend(
         engine=Engine(graphql_schema(), Documents(graphql_schema(), DocumentLimits(), entries=100, source_bytes=10**6)),
         services=Services(
             datasets=datasets,
-            syncs=Syncs(store, bus, now, datasets),
+            syncs=Syncs(store, bus, now, datasets, metrics),
             subscriptions=Subscriptions(store, Memberships(store, bus), channels),
         ),
         authenticator=TokenAuthenticator(SECRET, now),
@@ -206,6 +213,7 @@ def _backend(options: WebOptions, store: Store, bus: LocalBus, channels: Channel
         limits=options.limits,
         clock=now,
         tick=FlushTick(),
+        metrics=metrics,
     )
 
 

@@ -18,6 +18,7 @@ from syncline.core.json_values import json_text
 from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy, DatasetRef, Viewer
 from syncline.errors import SynclineError
+from syncline.metrics import Metrics
 from syncline.ports import Bus, Listener, Store, Synced, Topic, Watch
 from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
@@ -95,9 +96,10 @@ class World:
     def __init__(self, store: Store, limits: Limits, bus: Bus | None = None) -> None:
         self.store = store
         self.bus = UnreliableBus(bus)
-        self.channels = Channels(store, self.bus)
-        self.datasets = Datasets(store, self.bus, now, limits)
-        self.syncs = Syncs(store, self.bus, now, self.datasets)
+        self.metrics = Metrics()
+        self.channels = Channels(store, self.bus, self.metrics)
+        self.datasets = Datasets(store, self.bus, now, limits, self.metrics)
+        self.syncs = Syncs(store, self.bus, now, self.datasets, self.metrics)
         self.memberships = Memberships(store, self.bus)
         self.subscriptions = Subscriptions(store, self.memberships, self.channels)
         self._mutations = 0

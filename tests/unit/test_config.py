@@ -59,6 +59,13 @@ def test_graphiql_is_on_with_dev_unless_told_otherwise() -> None:
     assert not load({"dev": True, "graphiql": False}).graphiql
 
 
+@pytest.mark.parametrize(("host", "on"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("10.0.0.7", False)])
+def test_figures_are_told_by_default_where_only_this_machine_can_ask(host: str, on: bool) -> None:
+    assert load({"host": host}).metrics is on
+    assert load({"host": host, "metrics": True}).metrics
+    assert not load({"host": host, "metrics": False}).metrics
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         load().port = 1

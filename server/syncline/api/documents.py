@@ -31,15 +31,16 @@ from syncline.api.coercion import InputCoercion, VariableCoercion
 from syncline.api.errors import request_errors
 from syncline.api.guard import DocumentLimits
 from syncline.api.projections import Projections
-from syncline.errors import DocumentInvalid, LimitExceeded, SynclineError
+from syncline.errors import DocumentInvalid, LimitExceeded, LimitName, SynclineError
 
 
 class RequestRejected(Exception):
-    """The request never began to execute. ``errors`` is what to answer."""
+    """The request never began to execute. ``errors`` is what to answer; ``limit``, the one that it was over."""
 
-    def __init__(self, errors: list[dict[str, object]]) -> None:
+    def __init__(self, errors: list[dict[str, object]], *, limit: LimitName | None = None) -> None:
         super().__init__(str(errors))
         self.errors = errors
+        self.limit = limit
 
 
 class ParsedDocument:
@@ -170,10 +171,10 @@ class Documents:
                 limit = LimitExceeded(
                     limit="documentTokens", maximum=self._limits.tokens, actual=self._limits.tokens + 1
                 )
-                raise RequestRejected(request_errors([_error(limit)])) from None
+                raise RequestRejected(request_errors([_error(limit)]), limit=limit.limit) from None
             raise RequestRejected(request_errors([error])) from None
         except LimitExceeded as error:
-            raise RequestRejected(request_errors([_error(error)])) from None
+            raise RequestRejected(request_errors([_error(error)]), limit=error.limit) from None
         except RecursionError:
             raise RequestRejected(request_errors([_error(DocumentInvalid("nested too deeply"))])) from None
         except GraphQLError as error:

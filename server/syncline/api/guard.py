@@ -18,7 +18,7 @@ from graphql import (
     SelectionSetNode,
 )
 
-from syncline.errors import LimitExceeded
+from syncline.errors import LimitExceeded, LimitName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ def check(document: DocumentNode, limits: DocumentLimits) -> None:
             _compare("documentFields", cost.fields, limits.fields)
 
 
-def _compare(limit: str, actual: int, maximum: int) -> None:
+def _compare(limit: LimitName, actual: int, maximum: int) -> None:
     if actual > maximum:
         # Sums of doubling fragments outgrow what a JSON number can say.
         raise LimitExceeded(limit=limit, maximum=maximum, actual=min(actual, 2**53))

@@ -6,10 +6,10 @@ import os
 import secrets
 import stat
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
+from syncline.addresses import is_loopback
 from syncline.errors import StartRefused
 
 FILE_NAME: Final = "token-secret"
@@ -74,19 +74,6 @@ def find_secret(*, configured: str | None, folder: Path) -> SigningSecret | None
     if os.name == "posix" and mode & stat.S_IRWXO:
         raise StartRefused(f"{path} is open to every user of this machine (mode {mode:04o}): chmod 600 it")
     return _checked(value, str(path))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach ``host``. No name but ``localhost`` is looked up, so no other counts."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        address = ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped.is_loopback
-    return address.is_loopback
 
 
 def _checked(value: bytes, source: str) -> SigningSecret:

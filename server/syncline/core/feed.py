@@ -66,6 +66,11 @@ def on_hint(mark: Mark, hint: Hint) -> OnHint:
     return OnHint.READ_LOG
 
 
+def shows_a_gap(mark: Mark, hint: Hint) -> bool:
+    """Whether the hint tells of a commit that leads on from one that nobody told of: a hint before it was lost."""
+    return hint.epoch == mark.epoch and hint.previous is not None and hint.previous > mark.position.version
+
+
 class Follow(Enum):
     """What a follower that stands at a position does next."""
 

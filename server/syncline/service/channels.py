@@ -17,6 +17,7 @@ from syncline.core.model import Commit, DatasetHead, DatasetRef, Position, Viewe
 from syncline.core.pages import MAX_FEED_PAGE_BYTES, LogRead, PageRequest, author_of
 from syncline.errors import SynclineError
 from syncline.logs import get_logger
+from syncline.metrics import Metrics
 from syncline.ports import Bus, Store, Watch
 from syncline.service.fan_out import FanOut
 from syncline.topics import dataset_topic
@@ -33,7 +34,7 @@ class Channel:
     Invariant: at most one task reads the log, and while it does, hints only ask it to look once more.
     """
 
-    def __init__(self, head: DatasetHead, store: Store) -> None:
+    def __init__(self, head: DatasetHead, store: Store, metrics: Metrics) -> None:
         self.head = head
         """As it was when the channel was made."""
         self.dataset = head.id
@@ -42,6 +43,7 @@ class Channel:
         """The dataset was deleted: followers are to read the log, which tells them."""
         self._owner = Viewer(identity=head.owner, device=None)
         self._store = store
+        self._metrics = metrics
         self._fan_out: FanOut | None = None
         self._reading: asyncio.Task[None] | None = None
         self._look_again = False
@@ -63,7 +65,7 @@ class Channel:
         """Listen to the bus first, then look where the dataset stands. In this order nothing can fall between."""
         self._watch = await bus.watch(dataset_topic(self.dataset), self.on_hint)
         read = await self._read(None)
-        self._fan_out = FanOut(Mark(read.epoch, read.start))
+        self._fan_out = FanOut(Mark(read.epoch, read.start), on_pass=self._metrics.delivered)
         if self._look_again:
             self.read_log()
 
@@ -94,6 +96,8 @@ class Channel:
             case OnHint.DELIVER if hint.commit is not None:
                 self._fan_out.add(hint.commit)
             case _:
+                if feed.shows_a_gap(self._fan_out.taken, hint):
+                    self._metrics.bus_gaps["hint"].inc()
                 self.read_log()
 
     def read_log(self) -> asyncio.Task[None]:
@@ -159,7 +163,10 @@ def _failed(task: asyncio.Task[None]) -> bool:
 class Channels:
     """The channels of this node. Each exists as long as somebody follows it."""
 
-    def __init__(self, store: Store, bus: Bus) -> None:
+    def __init__(self, store: Store, bus: Bus, metrics: Metrics) -> None:
+        self.metrics = metrics
+        self.feeds = 0
+        """How many deliver, or are about to."""
         self._store = store
         self._bus = bus
         self._channels: dict[DatasetId, Channel] = {}
@@ -169,7 +176,7 @@ class Channels:
         """The dataset's channel, open: it misses nothing from now on. Give it back with ``release``."""
         channel = self._channels.get(head.id)
         if channel is None:
-            channel = self._channels[head.id] = Channel(head, self._store)
+            channel = self._channels[head.id] = Channel(head, self._store, self.metrics)
             self._opening[head.id] = asyncio.create_task(channel.open(self._bus), name=f"open channel {head.id}")
         channel.references += 1
         opening = self._opening.get(head.id)
@@ -227,6 +234,7 @@ class Channels:
             behind = head is None or head.deleted or channel.fan_out.taken.epoch != epoch
             if head is not None and Position(head.version) > channel.fan_out.taken.position:
                 behind = True
+                self.metrics.bus_gaps["sweep"].inc()
             if behind and self._channels.get(dataset) is channel:
                 channel.read_log()
 

@@ -50,28 +50,41 @@ class DatasetFeed(Feed):
             head = self._channels.followed(self.viewer, self._ref, self._since)
             if head is not None:
                 await self._follow(head, self._since.epoch, self._since.position)
+                self._channels.metrics.resumed("live")
                 await self._send(Ready(checkpoint=self._since, resumed=True))
                 return
         # With its first page: a device that comes back costs one look at the store.
         read = self._found or await self._look(self._ref, self._since)
         self._found = None
         if read.head is not None and read.live_head is None:
+            self._channels.metrics.resumed("deleted")
             await self._send(Ready(checkpoint=START, resumed=False))
             await self._send(DatasetDeleted(dataset=read.head.id, name=read.head.name))
             self._end(None)
             raise SinkClosed
         cursor = None if read.head is None else await self._follow(read.head, read.epoch, read.start)
+        resync = resync_needed(self._since, read.head, read.epoch)
+        self._count(read, resync)
         await self._send(
             Ready(
                 checkpoint=START if cursor is None else cursor.checkpoint(),
                 resumed=self._since is not None and read.reason is None,
             )
         )
-        resync = resync_needed(self._since, read.head, read.epoch)
         if resync is not None and isinstance(self._since, Checkpoint):
             await self._tell_of_other_log(self._since, resync)
         if cursor is not None and read.page is not None:
             await self._send_page(cursor, read.page)
+
+    def _count(self, read: LogRead, resync: Resync | None) -> None:
+        metrics = self._channels.metrics
+        if resync is not None:
+            metrics.resumed("resync", resync.reason)
+        elif not isinstance(self._since, Checkpoint):
+            metrics.resumed("fresh")
+        else:
+            missed = read.page is not None and read.page.position != read.start
+            metrics.resumed("caught_up" if missed else "live")
 
     async def _tell_of_other_log(self, since: Checkpoint, resync: Resync) -> None:
         if resync.reason is ResyncReason.DATASET_RECREATED:

@@ -11,7 +11,8 @@ from syncline.core.feed import Hint
 from syncline.core.ids import DatasetId, DatasetName, Epoch, RecordKey
 from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Record, Role, Viewer
-from syncline.errors import DatasetNotFound
+from syncline.errors import DatasetNotFound, LimitExceeded
+from syncline.metrics import Metrics
 from syncline.ports import Bus, Clock, Store, Usage
 from syncline.topics import dataset_topic, identity_topic
 
@@ -37,11 +38,12 @@ def new_dataset_id() -> DatasetId:
 class Datasets:
     """What a viewer can do with datasets as a whole. Every method answers for the viewer only."""
 
-    def __init__(self, store: Store, bus: Bus, clock: Clock, limits: Limits) -> None:
+    def __init__(self, store: Store, bus: Bus, clock: Clock, limits: Limits, metrics: Metrics) -> None:
         self._store = store
         self._bus = bus
         self._clock = clock
         self.limits = limits
+        self._metrics = metrics
 
     async def find(self, viewer: Viewer, ref: DatasetRef) -> DatasetHead | None:
         """The dataset; None if there is none of this name (yet), or it was deleted. Raises DatasetNotFound by id."""
@@ -78,9 +80,13 @@ class Datasets:
 
     async def create(self, viewer: Viewer, name: DatasetName, policy: ConflictPolicy) -> DatasetHead:
         """Raises DatasetExists, LimitExceeded."""
-        head = await self._store.create_dataset(
-            viewer, name, policy, new_id=new_dataset_id(), limits=self.limits, now=self._clock()
-        )
+        try:
+            head = await self._store.create_dataset(
+                viewer, name, policy, new_id=new_dataset_id(), limits=self.limits, now=self._clock()
+            )
+        except LimitExceeded as error:
+            self._metrics.over_limit(error.limit)
+            raise
         await self.announce(head)
         return head
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from time import monotonic
 from typing import Any, Protocol
 
 from syncline.core import feed
@@ -26,6 +27,10 @@ _RECENT_COMMITS = 64
 _SLICE = 250
 """Followers that are served in one go, which takes some 2 ms; then the event loop gets its turn."""
 _DONE = object()
+
+OnPass = Callable[[float, int], None]
+"""Told after each pass that had followers: the seconds since its oldest commit was added, and how many followers had no
+room for it."""
 
 
 class Follower(Protocol):
@@ -56,8 +61,13 @@ class FanOut:
     chain of commits that ends at ``mark``; those that wait are a chain from ``mark`` to ``taken``.
     """
 
-    def __init__(self, mark: Mark, *, slice_size: int = _SLICE) -> None:
+    def __init__(
+        self, mark: Mark, *, slice_size: int = _SLICE, on_pass: OnPass = lambda _seconds, _refused: None
+    ) -> None:
         self.mark = mark
+        self._on_pass = on_pass
+        self._oldest_at = 0.0
+        """When the first of those that wait was added."""
         self._slice_size = slice_size
         self.recent: deque[Commit] = deque(maxlen=_RECENT_COMMITS)
         self._waiting: list[Commit] = []
@@ -94,6 +104,8 @@ class FanOut:
 
     def add(self, commit: Commit) -> None:
         """Have the commit delivered. It must lead on from ``taken``."""
+        if not self._waiting:
+            self._oldest_at = monotonic()
         self._waiting.append(commit)
         self._schedule()
 
@@ -148,7 +160,7 @@ class FanOut:
         self.mark = Mark(commits[-1].epoch, commits[-1].position)
         self.recent.extend(commits)
         self._tell_who_waits()
-        self._serving = self._serve(commits)
+        self._serving = self._serve(commits, self._oldest_at)
         self._go_on()
 
     def _go_on(self) -> None:
@@ -161,10 +173,11 @@ class FanOut:
             self._serving = None
             self._schedule()
 
-    def _serve(self, commits: Sequence[Commit]) -> Iterator[None]:
+    def _serve(self, commits: Sequence[Commit], oldest_at: float) -> Iterator[None]:
         """Serve who is there now; yields after each slice."""
         self._due.update(*self._groups.values())
         room = self._slice_size
+        served = refused = 0
         for group in list(self._groups.values()):
             members = list(group)
             payloads: Sequence[Any] | None = None
@@ -178,11 +191,16 @@ class FanOut:
                     payloads = _encoded(commits, due[0])
                 self._due.difference_update(due)
                 room -= len(due)
+                served += len(due)
+                refused += len(due)
                 for commit, payload in zip(commits, payloads, strict=True):
                     due = self._push(due, commit, payload)
+                refused -= len(due)
                 if not room:
                     room = self._slice_size
                     yield
+        if served:
+            self._on_pass(monotonic() - oldest_at, refused)
 
     def _push(self, followers: list[Follower], commit: Commit, payload: Any) -> list[Follower]:
         """Give it to each; who does not take it, leaves. Those that have taken it."""

@@ -121,6 +121,7 @@ class Feed(ABC):
     def start(self, sink: Sink, encode: Encode, cohort: Hashable) -> None:
         """Begin to deliver. Feeds of the same cohort must encode every event alike: it is done once for all of them."""
         self._sink, self._encode = sink, encode
+        self._channels.feeds += 1
         self.group = (cohort, self.record_filter)
         self.wake()
 
@@ -129,6 +130,8 @@ class Feed(ABC):
         if self._closed:
             return
         self._closed = True
+        if self._sink is not None:
+            self._channels.feeds -= 1
         if self._membership is not None:
             self._membership.close()
         for cursor in self._cursors.values():

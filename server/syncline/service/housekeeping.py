@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from syncline.errors import SynclineError
 from syncline.logs import get_logger
+from syncline.metrics import Metrics
 from syncline.ports import Bus, Clock, Retention, Store
 from syncline.service.channels import Channels
 from syncline.service.memberships import Memberships
@@ -34,6 +35,7 @@ class Housekeeping:
         retention: Retention,
         *,
         sweep_every: timedelta,
+        metrics: Metrics,
         bus: Bus | None = None,
     ) -> None:
         """``bus`` None: no bus ever calls for a sweep."""
@@ -43,12 +45,14 @@ class Housekeeping:
         self._clock = clock
         self._retention = retention
         self._sweep_every = sweep_every
+        self._metrics = metrics
         self._bus = bus
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sweep(), name="sweep")
             group.create_task(self._prune(), name="prune")
+            group.create_task(self._metrics.run(), name="metrics")
 
     async def _sweep(self) -> None:
         called_for = asyncio.Event()
@@ -76,8 +80,9 @@ class Housekeeping:
 
     async def sweep(self) -> None:
         """Find out what hints should have told: commits, and datasets that came or went."""
-        await self._channels.sweep()
-        await self._memberships.sweep()
+        with self._metrics.sweep_seconds.time():
+            await self._channels.sweep()
+            await self._memberships.sweep()
 
     async def _prune(self) -> None:
         while True:
@@ -94,5 +99,16 @@ class Housekeeping:
             if pruned.tombstones or pruned.receipts or pruned.datasets:
                 _log.info("pruned", tombstones=pruned.tombstones, receipts=pruned.receipts, datasets=pruned.datasets)
             if not pruned.more:
+                await self._note_ages()
                 return
             await asyncio.sleep(_BETWEEN_BATCHES.total_seconds())
+
+    async def _note_ages(self) -> None:
+        oldest, now = await self._store.oldest(), self._clock()
+
+        def seconds_since(time: datetime | None) -> float:
+            return 0.0 if time is None else (now - time).total_seconds()
+
+        ages = self._metrics.oldest_log_age_seconds
+        ages["tombstone"].set(seconds_since(oldest.tombstone))
+        ages["receipt"].set(seconds_since(oldest.receipt))

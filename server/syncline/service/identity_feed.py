@@ -45,16 +45,31 @@ class IdentityFeed(Feed):
         heads = await self._heads()
         since = self._since
         if since is None:
+            self._channels.metrics.resumed("fresh")
             for head in heads:
                 await self._follow(head, epoch, Position(head.version))
             await self._send(Ready(checkpoint=START, resumed=False))
             return
         there = {head.id for head in heads}
         missing = [dataset for dataset in since if dataset not in there]
+        self._count(since, heads, epoch)
         await self._send(Ready(checkpoint=START, resumed=True))
         await self._tell_of_missing(missing)
         for head in heads:
             await self._begin(head, epoch, since.get(head.id))
+
+    def _count(self, since: Mapping[DatasetId, Since], heads: Sequence[DatasetHead], epoch: Epoch) -> None:
+        metrics = self._channels.metrics
+        resyncs = (resync_needed(since.get(head.id), head, epoch) for head in heads)
+        resync = next((resync for resync in resyncs if resync is not None), None)
+        if resync is not None:
+            metrics.resumed("resync", resync.reason)
+        elif {dataset: position_of(known) for dataset, known in since.items()} == {
+            head.id: Position(head.version) for head in heads
+        }:
+            metrics.resumed("live")
+        else:
+            metrics.resumed("caught_up")
 
     async def _tell_of_missing(self, missing: Sequence[DatasetId]) -> None:
         deleted = {head.id: head for head in await self._store.deleted_datasets(self.viewer.identity, missing)}

@@ -13,12 +13,13 @@ from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordK
 from syncline.core.limits import Limits
 from syncline.core.model import BEGINNING, ConflictPolicy, DatasetHead, DatasetRef, Position, Record, Viewer
 from syncline.core.pages import LogRead, Page, PageRequest, page_of
-from syncline.ports import HeadMark, Pruned, Retention, Synced, Usage
+from syncline.metrics import Metrics
+from syncline.ports import HeadMark, Oldest, Pruned, Retention, Synced, Usage
 from syncline.storage import postgres_datasets, postgres_pruning
 from syncline.storage.postgres_connections import Connections
 from syncline.storage.postgres_syncs import Syncs
 from syncline.storage.postgres_texts import prefix_range, storable
-from syncline.storage.rows import head_of, record_of
+from syncline.storage.rows import head_of, record_of, time_of
 
 _UNBOUNDED = sys.maxsize
 
@@ -27,12 +28,13 @@ class PostgresStore:
     """Keeps datasets in a database that any number of nodes share. Each read is one statement, and one trip."""
 
     @classmethod
-    async def open(cls, url: str, *, connections: int) -> Self:
+    async def open(cls, url: str, *, connections: int, metrics: Metrics | None = None) -> Self:
         """The store in the database at ``url``, with at most so many connections.
 
+        Without ``metrics`` nobody is told how it fares.
         Raises StartRefused if it cannot be used, StoreTooNew if a newer Syncline wrote it.
         """
-        return cls(await Connections.open(url, size=connections))
+        return cls(await Connections.open(url, size=connections, metrics=metrics))
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -176,6 +178,13 @@ class PostgresStore:
         for row in await self._connections.read("owned", list(owners)):
             owned[IdentityId(row["owner"])].add(DatasetId(row["id"].hex()))
         return {owner: frozenset(ids) for owner, ids in owned.items()}
+
+    async def oldest(self) -> Oldest:
+        (row,) = await self._connections.read("oldest")
+        return Oldest(
+            tombstone=None if row["tombstone"] is None else time_of(row["tombstone"]),
+            receipt=None if row["receipt"] is None else time_of(row["receipt"]),
+        )
 
     async def usage(self, owner: IdentityId) -> Usage:
         (row,) = await self._connections.read("usage", owner)

@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Self, TypeVar
 
 import asyncpg
@@ -19,6 +20,7 @@ from asyncpg.connect_utils import SessionAttribute
 from syncline.core.ids import Epoch
 from syncline.errors import StartRefused, StoreUnavailable
 from syncline.logs import get_logger
+from syncline.metrics import Metrics
 from syncline.storage.migrations import load_migrations
 from syncline.storage.named_queries import load_queries
 from syncline.storage.postgres_errors import CONTENDED, DISCONNECTED, FAILURES, refusing_address, unavailable
@@ -61,19 +63,20 @@ class Connections:
     """The pool. A connection is held for a statement or a transaction, never while a device is idle."""
 
     @classmethod
-    async def open(cls, url: str, *, size: int) -> Self:
+    async def open(cls, url: str, *, size: int, metrics: Metrics | None = None) -> Self:
         """Connect, and migrate the database. Raises StartRefused, StoreTooNew."""
         with refusing_address():
-            connections = cls(url, size=size)
+            connections = cls(url, size=size, metrics=metrics)
             await connections._prepare()
         return connections
 
-    def __init__(self, url: str, *, size: int) -> None:
+    def __init__(self, url: str, *, size: int, metrics: Metrics | None = None) -> None:
         self.sql: Mapping[str, str] = load_queries("postgres")
         self.epoch = Epoch("")
         """The log's, as this node found it last."""
         self._lineage: str | None = None
         self._url = url
+        self._metrics = metrics
         self._pool: asyncpg.Pool[asyncpg.Record] = asyncpg.create_pool(
             url,
             min_size=0,
@@ -85,6 +88,9 @@ class Connections:
             target_session_attrs=SessionAttribute.read_write,
             server_settings={"application_name": APPLICATION_NAME},
         )
+        if metrics is not None:
+            metrics.read_off(metrics.store_pool_size, lambda: size)
+            metrics.read_off(metrics.store_pool_in_use, lambda: self._pool.get_size() - self._pool.get_idle_size())
 
     async def close(self) -> None:
         """Wait for what is under way, then disconnect."""
@@ -97,12 +103,16 @@ class Connections:
     @asynccontextmanager
     async def acquired(self) -> AsyncIterator[Connection]:
         """A connection. Raises StoreUnavailable if none is free within ``ACQUIRE_SECONDS``."""
+        asked_at = monotonic()
         try:
             connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
         except TimeoutError as error:
             raise StoreUnavailable("all connections to the database are in use") from error
         except FAILURES as error:
             raise unavailable(error) from error
+        finally:
+            if self._metrics is not None:
+                self._metrics.store_pool_wait_seconds.observe(monotonic() - asked_at)
         try:
             yield connection  # type: ignore[misc] # a proxy, which has all that a connection has
         finally:
@@ -121,6 +131,12 @@ class Connections:
                 return await work(connection)
 
         return await self._again(run, retry=CONTENDED)
+
+    def retries(self, error: BaseException) -> None:
+        """To be told why something is tried again."""
+        if self._metrics is not None:
+            # Without one, the connection broke before the server could say why.
+            self._metrics.store_retries.labels(sqlstate=getattr(error, "sqlstate", None) or "none").inc()
 
     def found_epoch(self, epoch: str) -> Epoch:
         """To be told each epoch that is read."""
@@ -142,6 +158,7 @@ class Connections:
             except retry as error:
                 if attempt == _ATTEMPTS - 1:
                     raise unavailable(error) from error
+                self.retries(error)
                 await backoff(attempt)
             except FAILURES as error:
                 raise unavailable(error) from error

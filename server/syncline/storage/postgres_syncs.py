@@ -120,6 +120,7 @@ class _Lane:
                 contentions += 1
                 if contentions > _MAX_CONTENTIONS:
                     raise unavailable(error) from error
+                self._connections.retries(error)
                 await backoff(contentions)
             except (*DISCONNECTED, StoreUnavailable) as error:
                 cuts += 1
@@ -131,6 +132,8 @@ class _Lane:
                     _log.error("sync_outcomes_unknown", syncs=len(jobs))
                     self._failed(jobs, error)
                     return
+                if jobs:
+                    self._connections.retries(error)
                 await backoff(min(cuts, 6))
 
     async def _attempt(self, connection: Connection, jobs: list[Job], *, lock: bool) -> list[Job]:

@@ -14,7 +14,8 @@ from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordK
 from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Record, Viewer
 from syncline.core.pages import LogRead, PageRequest
-from syncline.ports import HeadMark, Pruned, Retention, Synced, Usage
+from syncline.metrics import Metrics, unmeasured
+from syncline.ports import HeadMark, Oldest, Pruned, Retention, Synced, Usage
 from syncline.storage import sqlite_datasets, sqlite_log, sqlite_pruning, sqlite_sync
 from syncline.storage.sqlite_database import Database, open_database, renew_epoch
 from syncline.storage.sqlite_readers import Readers
@@ -30,22 +31,29 @@ class SqliteStore:
     """
 
     @classmethod
-    async def open(cls, path: str | Path, vfs: str | None = None, *, shared: bool = False) -> Self:
+    async def open(
+        cls, path: str | Path, vfs: str | None = None, *, shared: bool = False, metrics: Metrics | None = None
+    ) -> Self:
         """The store in the file ``path``, made if there is none; its folder must exist.
 
         ``shared``: other processes that share it may have it open, too. Else this one alone.
 
         ``vfs`` names the part of SQLite that touches the disk; tests watch it at work.
+        Without ``metrics`` nobody is told how it fares.
         Raises StartRefused if the file is in use or not ours, StoreTooNew if a newer Syncline wrote it.
         """
-        return cls(await asyncio.to_thread(open_database, Path(path), vfs, shared=shared))
+        return cls(await asyncio.to_thread(open_database, Path(path), vfs, shared=shared), metrics)
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, metrics: Metrics | None = None) -> None:
         """To be made on the event loop that will use it. From now on ``database`` is the store's, to close as well."""
         self._database = database
         self._epoch = database.epoch
-        self._writer = Writer(database.writes)
-        self._readers = Readers(database.readers)
+        waited = unmeasured if metrics is None else metrics.store_pool_wait_seconds.observe
+        self._writer = Writer(database.writes, waited=waited)
+        self._readers = Readers(database.readers, waited=waited)
+        if metrics is not None:
+            metrics.read_off(metrics.store_pool_size, lambda: self._readers.connections)
+            metrics.read_off(metrics.store_pool_in_use, lambda: self._readers.in_use)
 
     async def close(self) -> None:
         self._readers.stop_accepting()
@@ -128,6 +136,9 @@ class SqliteStore:
 
     async def owned(self, owners: Sequence[IdentityId]) -> Mapping[IdentityId, frozenset[DatasetId]]:
         return await self._readers.run(lambda lookups: lookups.owned(owners))
+
+    async def oldest(self) -> Oldest:
+        return await self._readers.run(lambda lookups: lookups.oldest())
 
     async def usage(self, owner: IdentityId) -> Usage:
         return await self._readers.run(lambda lookups: lookups.usage(owner))

@@ -13,9 +13,9 @@ from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, Mutatio
 from syncline.core.model import Author, DatasetHead, DatasetRef, Position, Record, Viewer
 from syncline.core.pages import Page, PageRequest, page_of
 from syncline.core.receipts import Receipt
-from syncline.ports import HeadMark, Usage
+from syncline.ports import HeadMark, Oldest, Usage
 from syncline.storage.key_ranges import key_range
-from syncline.storage.rows import Bindings, Row, head_of, receipt_key, receipt_of, record_of
+from syncline.storage.rows import Bindings, Row, head_of, receipt_key, receipt_of, record_of, time_of
 
 _BEHIND_ALL_TEXTS = b""
 """An upper bound for any text: SQLite orders every blob behind every text."""
@@ -72,6 +72,13 @@ class Lookups:
     def usage(self, owner: IdentityId) -> Usage:
         datasets, size_bytes = self._one("usage", {"owner": owner})
         return Usage(datasets=datasets, size_bytes=size_bytes)
+
+    def oldest(self) -> Oldest:
+        [tombstone], [receipt] = self._one("oldest_tombstone", {}), self._one("oldest_receipt", {})
+        return Oldest(
+            tombstone=None if tombstone is None else time_of(tombstone),
+            receipt=None if receipt is None else time_of(receipt),
+        )
 
     # --- records ------------------------------------------------------------------------------------------------------
 

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
+from time import monotonic
 from typing import TypeVar
 
 import apsw
 
 from syncline.errors import Overloaded, StoreUnavailable
+from syncline.metrics import Observe, unmeasured
 from syncline.storage.sqlite_errors import unavailable
 from syncline.storage.sqlite_lookups import Lookups
 
@@ -22,7 +24,16 @@ T = TypeVar("T")
 class Readers:
     """As many reads at once as there are connections; the others wait."""
 
-    def __init__(self, connections: Sequence[Lookups], *, max_waiting_reads: int = MAX_WAITING_READS) -> None:
+    def __init__(
+        self,
+        connections: Sequence[Lookups],
+        *,
+        max_waiting_reads: int = MAX_WAITING_READS,
+        waited: Observe = unmeasured,
+    ) -> None:
+        """``waited``: told, in any thread, for how many seconds each read waited for its turn."""
+        self.connections = len(connections)
+        self._waited = waited
         self._idle: SimpleQueue[Lookups] = SimpleQueue()
         for lookups in connections:
             self._idle.put(lookups)
@@ -30,6 +41,11 @@ class Readers:
         self._max_reads = max_waiting_reads + len(connections)
         self._reads = 0
         self._closed = False
+
+    @property
+    def in_use(self) -> int:
+        """Connections at work."""
+        return min(self._reads, self.connections)
 
     async def run(self, read: Callable[[Lookups], T]) -> T:
         """What ``read`` returns, looking at what was committed before this was called, or later.
@@ -42,7 +58,7 @@ class Readers:
             raise Overloaded("too many reads are waiting")
         self._reads += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, read)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, read, monotonic())
         finally:
             self._reads -= 1
 
@@ -54,7 +70,8 @@ class Readers:
         """Return when all reads that were accepted are done. Blocks; closing twice is harmless."""
         self._pool.shutdown(wait=True)
 
-    def _read(self, read: Callable[[Lookups], T]) -> T:
+    def _read(self, read: Callable[[Lookups], T], asked_at: float) -> T:
+        self._waited(monotonic() - asked_at)
         # There are as many connections as threads: this never waits.
         lookups = self._idle.get()
         try:

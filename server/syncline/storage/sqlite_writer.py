@@ -12,12 +12,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
 import apsw
 
 from syncline.errors import Overloaded, StoreUnavailable
 from syncline.logs import get_logger
+from syncline.metrics import Observe, unmeasured
 from syncline.storage.sqlite_connections import BUSY_TIMEOUT_MILLISECONDS
 from syncline.storage.sqlite_errors import unavailable
 from syncline.storage.sqlite_writes import Writes
@@ -41,6 +43,7 @@ Work = Callable[[Writes], T]
 class _Job(Generic[T]):
     work: Work[T]
     future: asyncio.Future[T]
+    accepted_at: float
 
     def returned(self, value: T) -> None:
         # A caller that was cancelled waits no more; what it asked for is done all the same.
@@ -70,8 +73,11 @@ class Writer:
         max_group_jobs: int = MAX_GROUP_JOBS,
         checkpoint_pages: int = CHECKPOINT_PAGES,
         restart_pages: int = RESTART_PAGES,
+        waited: Observe = unmeasured,
     ) -> None:
-        """To be made on the event loop that will wait for the jobs."""
+        """To be made on the event loop that will wait for the jobs. ``waited``: told, for each group,
+        for how many seconds the first of it waited."""
+        self._waited = waited
         self._writes = writes
         self._connection = writes.connection
         self._max_waiting_jobs = max_waiting_jobs
@@ -101,7 +107,7 @@ class Writer:
                 raise StoreUnavailable("it is closed")
             if len(self._waiting) >= self._max_waiting_jobs:
                 raise Overloaded("too many writes are waiting")
-            self._waiting.append(_Job(work, future))
+            self._waiting.append(_Job(work, future, monotonic()))
             self._changed.notify()
         return await future
 
@@ -116,6 +122,7 @@ class Writer:
 
     def _serve(self) -> None:
         while group := self._next_group():
+            self._waited(monotonic() - group[0].accepted_at)
             self._settle(self._commit(group))
             # Not before the callers have their answers: none of them needs to wait for it.
             self._checkpoint()

@@ -13,6 +13,7 @@ from syncline.api.engine import Engine, OperationKind, Subscription
 from syncline.api.errors import error_body
 from syncline.errors import CredentialExpired, LimitExceeded, SynclineError, Unauthenticated
 from syncline.logs import get_logger
+from syncline.metrics import Metrics
 from syncline.ports import Authenticator, Clock, Credential
 from syncline.service.sinks import SinkClosed
 from syncline.web.authentication import credential_of_init
@@ -66,6 +67,7 @@ class Backend:
     limits: WebLimits
     clock: Clock
     tick: FlushTick
+    metrics: Metrics
 
 
 class Connection:
@@ -117,6 +119,8 @@ class Connection:
             while True:
                 event = await self._receive()
                 if event["type"] == "websocket.disconnect":
+                    if event.get("code") == CloseCode.TOO_BIG:
+                        self._backend.metrics.over_limit("messageBytes")
                     return
                 if self._closing is None and not self._draining:
                     await self._handle(event.get("text"))
@@ -197,12 +201,13 @@ class Connection:
         maximum = backend.limits.operations_per_connection
         if len(self._operations) >= maximum:
             over = LimitExceeded(limit="operationsPerConnection", maximum=maximum, actual=len(self._operations) + 1)
+            backend.metrics.over_limit(over.limit)
             operation.refuse([error_body(over, name)])
             return
         self._operations[subscribe.id] = operation
         context = Context(credential=self._credential, services=backend.services, request_id=name)
         operation.task = self._own(
-            operation.run(subscribe.payload, backend.engine, backend.mutations, context), "operation"
+            operation.run(subscribe.payload, backend.engine, backend.mutations, context, backend.metrics), "operation"
         )
 
     async def _wait_for_room(self) -> None:
@@ -224,6 +229,8 @@ class Connection:
             return
         now = self._loop.time()
         beat = self._heartbeat.due(now, stalled_for=self._sender.stalled_for(now), reading=self._reading)
+        if beat is Beat.STALLED:
+            self._backend.metrics.slow_consumers["stalled"].inc()
         if beat in _CLOSES:
             self.close(_CLOSES[beat], beat.value)
             return

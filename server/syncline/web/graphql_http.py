@@ -30,6 +30,7 @@ from syncline.ports import Credential
 from syncline.web.authentication import credential_of_headers
 from syncline.web.connection import Backend
 from syncline.web.http_requests import BodyTimeout, ClientDisconnect, from_body, from_query_string, read_body
+from syncline.web.limits import count_refusal
 from syncline.web.negotiation import MediaType, acceptable, is_json
 from syncline.web.request_ids import request_id
 from syncline.web.requests import GraphqlRequest
@@ -89,12 +90,14 @@ class GraphqlHttp:
         except _Answered as answer:
             return _refusal(answer.status, [error_body(answer.error, name)], media_type, name, answer.headers)
         except RequestRejected as rejected:
+            count_refusal(rejected, self._backend.metrics)
             status = 200 if media_type is MediaType.JSON else 400
             return _refusal(status, rejected.errors, media_type, name)
         except ClientDisconnect:
             # Nobody is there to read it.
             return _refusal(400, [], media_type, name)
         except Exception as error:
+            count_refusal(error, self._backend.metrics)
             status, headers = _status_of(error)
             return _refusal(status, [error_body(error, name)], media_type, name, headers)
 

@@ -13,22 +13,24 @@ class GraphqlWs:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._open = 0
+        self.open = 0
+        """Sockets."""
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
-        if self._open >= self._backend.limits.connections:
+        if self.open >= self._backend.limits.connections:
+            self._backend.metrics.over_limit("connections")
             await _refuse(scope, send)
             return
-        self._open += 1
+        self.open += 1
         try:
             await self._serve(scope, receive, send)
         except OSError:
             # The peer went away while the handshake was answered.
             return
         finally:
-            self._open -= 1
+            self.open -= 1
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if SUBPROTOCOL not in scope["subprotocols"]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from syncline.api.documents import RequestRejected
 from syncline.config import Settings
+from syncline.errors import LimitExceeded, Overloaded
+from syncline.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +54,14 @@ class WebLimits:
             stall_timeout=timedelta(seconds=settings.stall_timeout_seconds),
             drain_spread=timedelta(seconds=min(4.0, settings.drain_timeout_seconds / 4)),
         )
+
+
+def count_refusal(error: Exception, metrics: Metrics) -> None:
+    """If ``error`` is why a request was refused before it was executed, count the limit that it was over, if any."""
+    match error:
+        case RequestRejected(limit=str(limit)) | LimitExceeded(limit=limit):
+            metrics.over_limit(limit)
+        case Overloaded():
+            metrics.over_limit("pendingMutations")
+        case _:
+            pass

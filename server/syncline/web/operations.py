@@ -13,8 +13,10 @@ from syncline.api.documents import RequestRejected
 from syncline.api.engine import Engine, Operation, OperationKind, Response, Subscription
 from syncline.api.errors import error_body
 from syncline.errors import SynclineError
+from syncline.metrics import Metrics
 from syncline.service.sinks import SinkClosed
 from syncline.web import protocol
+from syncline.web.limits import count_refusal
 from syncline.web.mutations import Mutations
 from syncline.web.requests import GraphqlRequest
 from syncline.web.sender import Sender
@@ -63,7 +65,9 @@ class ActiveOperation:
         self._before_payload = protocol.before_payload(operation_id)
         self._subscription: Subscription | None = None
 
-    async def run(self, request: GraphqlRequest, engine: Engine, mutations: Mutations, context: Context) -> None:
+    async def run(
+        self, request: GraphqlRequest, engine: Engine, mutations: Mutations, context: Context, metrics: Metrics
+    ) -> None:
         """Execute the request, or start its subscription, and say what came of it."""
         try:
             operation = engine.prepare(request.query, operation_name=request.operation_name)
@@ -77,8 +81,10 @@ class ActiveOperation:
                 case OperationKind.SUBSCRIPTION:
                     await self._subscribe(operation, request, context)
         except RequestRejected as rejected:
+            count_refusal(rejected, metrics)
             self.refuse(rejected.errors)
         except Exception as error:
+            count_refusal(error, metrics)
             self.refuse([error_body(error, context.request_id)])
         finally:
             self.task = None

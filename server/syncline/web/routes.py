@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -14,7 +15,7 @@ from syncline.ports import Store
 from syncline.web.connection import Backend
 from syncline.web.graphql_http import GraphqlHttp
 from syncline.web.graphql_ws import GraphqlWs
-from syncline.web.health import Readiness, livez
+from syncline.web.health import MetricsPage, Readiness, livez
 from syncline.web.hosts import LoopbackOnly
 from syncline.web.pages import STATIC, MintToken, landing, pages
 
@@ -53,6 +54,8 @@ def web_app(
     backend: Backend,
     store: Store,
     *,
+    bus_is_up: Callable[[], bool] = lambda: True,
+    with_metrics: bool = False,
     with_pages: bool = False,
     mint: MintToken | None = None,
     loopback_only: bool = False,
@@ -60,16 +63,19 @@ def web_app(
 ) -> ASGIApp:
     """The ASGI app.
 
-    ``with_pages``: GraphiQL and the demo. For development: ``mint``, tokens for whoever asks; ``loopback_only``, no
-    answer to requests that do not name a loopback address.
+    ``with_metrics``: the figures, for whoever asks. ``with_pages``: GraphiQL and the demo. For development: ``mint``,
+    tokens for whoever asks; ``loopback_only``, no answer to requests that do not name a loopback address.
     """
     sockets = GraphqlWs(backend)
+    backend.metrics.read_off(backend.metrics.connections, lambda: sockets.open)
     routes: list[BaseRoute] = [
         Route(GRAPHQL_PATH, GraphqlHttp(backend)),
         Route("/livez", livez),
-        Route("/readyz", Readiness(store, lambda: sockets.draining).check),
+        Route("/readyz", Readiness(store, lambda: sockets.draining, bus_is_up).check),
         landing(with_pages=with_pages),
     ]
+    if with_metrics:
+        routes.append(Route("/metrics", MetricsPage(backend.metrics).page))
     if with_pages:
         routes += pages(mint, static=static)
     requests = Starlette(routes=routes, middleware=[Middleware(SecurityHeaders)])

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from syncline.storage.sqlite_database import READERS
 from tests.support.checkpointed_watcher import CheckpointedWatcher
+from tests.support.figures import scrape
 from tests.support.graphql_socket import PATIENCE_SECONDS
 from tests.support.ledger import PlannedSync
 from tests.support.plain_sync import Cut, committed_version, http_client, post_sync
@@ -22,6 +24,7 @@ from tests.support.server import RunningServer, running_server
 
 WORKERS = 3
 WATCHERS = 12
+SYNCS = 20
 
 
 @pytest.fixture
@@ -55,6 +58,13 @@ async def write(server: RunningServer, number: int) -> int:
 def workers_of(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in children if b"worker" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def running_workers_of(pid: int) -> list[int]:
+    """The same while they come and go."""
+    while True:
+        with suppress(FileNotFoundError):
+            return workers_of(pid)
 
 
 def open_sockets(pid: int) -> int:
@@ -147,3 +157,25 @@ def test_what_cannot_work_is_refused_in_one_line_without_passwords(
     assert reason in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert "secret" not in ended.stderr + ended.stdout
+
+
+def test_whichever_process_is_asked_the_figures_are_those_of_all(server: RunningServer) -> None:
+    address = server.url.removesuffix("/graphql")
+    # Each has a pool of its own, which it tells of when it begins to be looked after.
+    while (figures := scrape(address)).of("store_pool_size") < WORKERS * READERS:
+        pass
+    assert figures.of("bus_up") == 1
+    before = workers_of(server.pid)
+    os.kill(before[0], signal.SIGKILL)
+    while len(set(after := running_workers_of(server.pid)) - set(before)) < 1 or before[0] in after:
+        time.sleep(0.02)
+    # The one that was killed counts no more; the next one does, as soon as it is asked itself.
+    asked = [scrape(address).of("store_pool_size") for _ in range(4 * WORKERS)]
+    assert max(asked) <= WORKERS * READERS
+
+
+async def test_syncs_through_all_processes_are_counted_together(server: RunningServer) -> None:
+    for number in range(SYNCS):
+        await write(server, number)
+    figures = await asyncio.to_thread(scrape, server.url.removesuffix("/graphql"))
+    assert figures.of("syncs_total", outcome="committed") == SYNCS

@@ -15,9 +15,9 @@ BUGS = (
         file="service/channels.py",
         old="        self._watch = await bus.watch(dataset_topic(self.dataset), self.on_hint)\n"
         "        read = await self._read(None)\n"
-        "        self._fan_out = FanOut(Mark(read.epoch, read.start))\n",
+        "        self._fan_out = FanOut(Mark(read.epoch, read.start), on_pass=self._metrics.delivered)\n",
         new="        read = await self._read(None)\n"
-        "        self._fan_out = FanOut(Mark(read.epoch, read.start))\n"
+        "        self._fan_out = FanOut(Mark(read.epoch, read.start), on_pass=self._metrics.delivered)\n"
         "        self._watch = await bus.watch(dataset_topic(self.dataset), self.on_hint)\n",
         selection=noticed_by(
             CHANNELS, "test_a_commit_made_while_the_channel_looks_where_the_dataset_stands_is_not_missed"
@@ -62,7 +62,8 @@ BUGS = (
         sentence="The sweep looks only for datasets that are gone.",
         file="service/channels.py",
         old="            if head is not None and Position(head.version) > channel.fan_out.taken.position:\n"
-        "                behind = True\n",
+        "                behind = True\n"
+        '                self.metrics.bus_gaps["sweep"].inc()\n',
         new="",
         selection=noticed_by(CHANNELS, "test_what_fits_into_no_page_is_read_to_its_end"),
     ),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from syncline.auth.keys import FILE_NAME, existing_secret, find_secret, is_loopback, server_secret
+from syncline.auth.keys import FILE_NAME, existing_secret, find_secret, server_secret
 from syncline.errors import StartRefused
 
 LONG = "x" * 32
@@ -84,13 +84,6 @@ def test_dev_refuses_an_address_that_others_can_reach(host: str, configured: str
         server_secret(configured=configured, folder=tmp_path, host=host, dev=True)
 
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost", "LOCALHOST", "::ffff:127.0.0.1"]
-)
-def test_loopback_addresses_are_known(host: str) -> None:
-    assert is_loopback(host)
 
 
 def test_dev_makes_a_secret_that_only_the_owner_can_read_and_keeps_it(tmp_path: Path) -> None:

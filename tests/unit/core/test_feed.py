@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from syncline.core.feed import Follow, Hint, Mark, OnHint, filtered, follow, lacking, on_hint
+from syncline.core.feed import Follow, Hint, Mark, OnHint, filtered, follow, lacking, on_hint, shows_a_gap
 from syncline.core.ids import Version
 from syncline.core.model import Position
 from syncline.core.pages import EVERYTHING, RecordFilter
@@ -55,6 +55,22 @@ def test_what_is_known_is_ignored(version: int) -> None:
 )
 def test_all_else_junk_included_is_a_reason_to_read_the_log(junk: Hint) -> None:
     assert on_hint(MARK, junk) is OnHint.READ_LOG
+
+
+@pytest.mark.parametrize(
+    ("told", "gap"),
+    [
+        (hint(6, 5), True),
+        (replace(hint(6, 5), commit=None), True),
+        (hint(), False),
+        (replace(hint(), commit=None), False),
+        (hint(3, 2), False),
+        (replace(hint(9), previous=None), False),
+        (replace(hint(6, 5), epoch=OTHER_EPOCH), False),
+    ],
+)
+def test_a_hint_shows_a_gap_if_what_it_leads_on_from_was_never_told(told: Hint, gap: bool) -> None:
+    assert shows_a_gap(MARK, told) is gap
 
 
 def test_a_channel_that_stands_inside_a_commit_reads_on() -> None:

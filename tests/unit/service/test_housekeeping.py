@@ -38,6 +38,7 @@ class CountedSweeps(Housekeeping):
             now,
             RETENTION,
             sweep_every=timedelta(hours=1),
+            metrics=world.metrics,
             bus=bell,  # type: ignore[arg-type] # it is asked for no more
         )
         self.swept = asyncio.Semaphore(0)

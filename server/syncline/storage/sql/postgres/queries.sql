@@ -378,3 +378,8 @@ WHERE id IN (
     ORDER BY deleted_at
     LIMIT $2
 );
+
+-- name: oldest
+SELECT
+    (SELECT min(updated_at) FROM syncline.records WHERE value IS NULL) AS tombstone,
+    (SELECT min(created_at) FROM syncline.receipts) AS receipt;

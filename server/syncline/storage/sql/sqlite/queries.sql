@@ -173,3 +173,9 @@ WHERE number IN (
     ORDER BY deleted_at
     LIMIT :batch
 );
+
+-- name: oldest_tombstone
+SELECT min(updated_at) FROM records WHERE value IS NULL;
+
+-- name: oldest_receipt
+SELECT min(created_at) FROM receipts;
