@@ -213,7 +213,11 @@ STATED = [
     (OPERATIONS, f"`net.core.somaxconn` to {BACKLOG:,}"),
     (OPERATIONS, f"`ping_interval_seconds` ({_DEFAULTS.ping_interval_seconds:g} s)"),
     (OPERATIONS, f"`max_body_bytes` ({_DEFAULTS.max_body_bytes // _KIB**2} MiB)"),
-    (OPERATIONS, f"within {_WEB.drain_spread.total_seconds():g} s, so that their devices do not come back all at once"),
+    (
+        OPERATIONS,
+        f"some {_WEB.drained_each_second} a second and all within {_WEB.drain_spread.total_seconds():g} s, "
+        "so that their devices do not come back all at once",
+    ),
     (OPERATIONS, f"`drain_timeout_seconds` ({_DEFAULTS.drain_timeout_seconds:g} s)"),
     (OPERATIONS, f"no `connection_init` within {_WEB.init_timeout.total_seconds():g} s"),
     (OPERATIONS, f"no answer to a ping within {_WEB.pong_timeout.total_seconds():g} s"),

@@ -133,7 +133,9 @@ class _Parent:
             worker.process.send_signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(self._settings.drain_timeout_seconds + _AFTER_DRAIN_SECONDS):
-                return await asyncio.shield(ended)
+                code = await asyncio.shield(ended)
+                # Told before it could listen to that: it had nothing to drain.
+                return 0 if code == -signal.SIGTERM else code
         except TimeoutError:
             _log.error("worker_killed", reason="it did not drain in time")
             worker.process.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import subprocess
 import time
@@ -102,6 +103,7 @@ async def test_something_that_is_no_redis_leaves_the_bus_down() -> None:
 async def test_a_wrong_password_leaves_the_bus_down_and_reaches_no_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, "syncline")
     async with valkey(tmp_path, requirepass="right") as server:
         async with started(f"redis://:hunter2@127.0.0.1:{server.port}", server.url) as buses:
             assert not any(bus.up for bus in buses)
@@ -299,6 +301,7 @@ async def test_a_node_that_is_cut_off_alone_is_missed_by_the_others(tmp_path: Pa
 
 
 async def test_tls_is_spoken_and_certificates_are_checked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "syncline")
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     subprocess.run(  # noqa: ASYNC221 # takes no time
         [

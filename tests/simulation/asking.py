@@ -79,4 +79,4 @@ class Asking:
 
 def check_passing(error: SynclineError) -> None:
     """Nobody is told of a fault of the server's own, nor of one of the device's, which makes none."""
-    check("nothing fails but the store", error.code == "STORE_UNAVAILABLE", repr(error))
+    check("nothing fails but the store", error.code == "UNAVAILABLE", repr(error))

@@ -22,7 +22,7 @@ from syncline.auth.tokens import mint
 from syncline.core.ids import DeviceId, IdentityId
 from syncline.core.model import Viewer
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 40.0
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/graphql")
 _BETWEEN_LOOKS = threading.Event()  # never set: waiting for it is a pause between looks at a port
 

@@ -36,9 +36,8 @@ class Housekeeping:
         *,
         sweep_every: timedelta,
         metrics: Metrics,
-        bus: Bus | None = None,
+        bus: Bus,
     ) -> None:
-        """``bus`` None: no bus ever calls for a sweep."""
         self._store = store
         self._channels = channels
         self._memberships = memberships
@@ -56,8 +55,7 @@ class Housekeeping:
 
     async def _sweep(self) -> None:
         called_for = asyncio.Event()
-        if self._bus is not None:
-            self._bus.on_change(called_for.set)
+        self._bus.on_change(called_for.set)
         failed = False
         while True:
             # Where hints are lost all the time, every one of them calls.
@@ -75,8 +73,7 @@ class Housekeeping:
 
     def _sweep_interval(self, failed: bool) -> timedelta:
         """How long at most until the next sweep, if nobody calls for one."""
-        bus_is_down = self._bus is not None and not self._bus.up
-        return min(self._sweep_every, _SWEEP_OFTEN) if failed or bus_is_down else self._sweep_every
+        return min(self._sweep_every, _SWEEP_OFTEN) if failed or not self._bus.up else self._sweep_every
 
     async def sweep(self) -> None:
         """Find out what hints should have told: commits, and datasets that came or went."""

@@ -26,11 +26,11 @@ def check_file(connection: apsw.Connection, path: Path, migrations: Sequence[Mig
         raise StartRefused(f"{path} is not a database")
     try:
         # At one moment: another process that shares the file may just be making it.
-        connection.execute("BEGIN")
+        connection.execute("SAVEPOINT look")
         application = connection.pragma("application_id")
         found = connection.pragma("user_version")
         empty = connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
-        connection.execute("COMMIT")
+        connection.execute("RELEASE look")
     except apsw.NotADBError as error:
         raise StartRefused(f"{path} is not a database") from error
     if application == 0 and found == 0 and empty:

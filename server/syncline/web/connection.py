@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from syncline.api.context import Context, Services
@@ -132,11 +133,11 @@ class Connection:
             await self._sender.close()
             await self._finish_tasks()
 
-    def drain(self) -> None:
-        """Take no more messages, finish what must be finished, and close within the drain's spread."""
+    def drain(self, *, within: timedelta) -> None:
+        """Take no more messages, finish what must be finished, and close at a random moment ``within`` that time."""
         if not self._draining:
             self._draining = True
-            self._own(self._drain(), "drain")
+            self._own(self._drain(within), "drain")
 
     # --- messages ----------------------------------------------------------------------------------------------------
 
@@ -238,8 +239,8 @@ class Connection:
             self._sender.put(PING)
         self._timer = self._loop.call_at(self._heartbeat.next_look(now), self._look)
 
-    async def _drain(self) -> None:
-        delay = random.uniform(0, self._backend.limits.drain_spread.total_seconds())  # noqa: S311 # no secret
+    async def _drain(self, within: timedelta) -> None:
+        delay = random.uniform(0, within.total_seconds())  # noqa: S311 # no secret
         until = self._loop.time() + delay
         running = {
             operation.task

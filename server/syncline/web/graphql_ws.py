@@ -49,7 +49,7 @@ class GraphqlWs:
 
     def _drain(self, connection: Connection) -> None:
         self.draining = True
-        connection.drain()
+        connection.drain(within=self._backend.limits.drain_spread_of(self.open))
 
 
 async def _refuse(scope: Scope, send: Send) -> None:

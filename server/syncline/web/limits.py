@@ -37,8 +37,10 @@ class WebLimits:
     """How long the answer to a ping may take."""
     stall_timeout: timedelta = timedelta(seconds=30)
     """How long a device may take nothing of what waits for it."""
-    drain_spread: timedelta = timedelta(seconds=4)
-    """Over what time the WebSockets of a draining server are closed."""
+    drain_spread: timedelta = timedelta(seconds=18)
+    """Over what time at most the WebSockets of a draining server are closed."""
+    drained_each_second: int = 15
+    """As long as it takes no longer than that: other nodes have to take them up."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> WebLimits:
@@ -52,8 +54,12 @@ class WebLimits:
             init_timeout=timedelta(seconds=settings.connection_init_timeout_seconds),
             ping_interval=timedelta(seconds=settings.ping_interval_seconds),
             stall_timeout=timedelta(seconds=settings.stall_timeout_seconds),
-            drain_spread=timedelta(seconds=min(4.0, settings.drain_timeout_seconds / 4)),
+            drain_spread=timedelta(seconds=min(18.0, settings.drain_timeout_seconds * 0.72)),
         )
+
+    def drain_spread_of(self, connections: int) -> timedelta:
+        """Over what time so many WebSockets are closed."""
+        return min(self.drain_spread, timedelta(seconds=connections / self.drained_each_second))
 
 
 def count_refusal(error: Exception, metrics: Metrics) -> None:

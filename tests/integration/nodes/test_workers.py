@@ -30,6 +30,10 @@ SYNCS = 20
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RunningServer]:
     with running_server(tmp_path / "data", "--workers", str(WORKERS), "--embedded-redis") as running:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while sum('"bus_up"' in line for line in running.output) < WORKERS:
+            assert time.monotonic() < deadline, "not all processes have started"
+            time.sleep(0.02)
         yield running
 
 
@@ -106,7 +110,7 @@ def test_on_sigterm_all_processes_drain_and_the_exit_code_is_0(server: RunningSe
 
     assert server.stop() == 0
 
-    assert sum('"stopped"' in line for line in server.output) == WORKERS
+    assert not any("worker_killed" in line for line in server.output)
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
 
 

@@ -130,7 +130,7 @@ BUGS = (
         name="two servers on one file",
         sentence="Each of them announces only its own commits.",
         file="storage/sqlite_lock.py",
-        old="fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        old="fcntl.flock(self._file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)",
         new="pass",
         selection=noticed_by(
             "unit/storage/test_sqlite_database", "test_a_file_in_use_is_refused_by_the_name_of_its_user"

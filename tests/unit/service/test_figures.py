@@ -262,6 +262,7 @@ async def test_sweeps_are_measured_and_the_age_of_what_is_kept_is_told_after_pru
             retention,
             sweep_every=timedelta(seconds=5),
             metrics=world.metrics,
+            bus=world.bus,
         )
 
     def age_in_days(kind: str) -> float:
