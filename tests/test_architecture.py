@@ -35,7 +35,19 @@ MAY_IMPORT: dict[str, set[str]] = {
 """For each layer the others that it may import. What is not named here wires or starts, and may import all."""
 
 WIRING = {
-    *("app", "serving", "workers", "cli", "cli_reference", "cli_settings", "cli_storage", "commands", "__main__", ""),
+    *(
+        "app",
+        "start",
+        "serving",
+        "workers",
+        "cli",
+        "cli_reference",
+        "cli_settings",
+        "cli_storage",
+        "commands",
+        "__main__",
+        "",
+    ),
 }
 """``commands`` are the device's own commands of the command line, which live beside the client."""
 COMMAND_MODULES = {"client.commands", "client.command_options"}
@@ -157,7 +169,9 @@ def test_imports_point_one_way() -> None:
 def test_only_what_wires_and_the_command_line_import_adapters() -> None:
     # The command line mints tokens: ``token`` itself, and the device's commands with a data folder at hand. And it has
     # what an operator does to the data.
-    assert importers_of_adapters(PACKAGE) <= {"app", "cli", "cli_settings", "cli_storage", "client.command_options"}
+    assert importers_of_adapters(PACKAGE) <= {
+        *("app", "start", "cli", "cli_settings", "cli_storage", "client.command_options"),
+    }
 
 
 def test_the_core_has_no_await_clock_randomness_logging_or_io() -> None:

@@ -62,7 +62,7 @@ def build() -> typer.Typer:
 def serve(flags: Flags) -> None:
     """Run a server until SIGTERM or Ctrl-C. Takes every setting as a flag."""
     settings = load(flags)
-    from syncline.serving import run
+    from syncline.start import run
 
     raise typer.Exit(run(settings))
 

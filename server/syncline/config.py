@@ -287,14 +287,15 @@ def load(flags: Mapping[str, object] | None = None) -> Settings:
     return settings
 
 
-def in_environment(settings: Settings) -> dict[str, str]:
-    """The settings as variables, by which another process gets the same."""
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment by which another process gets these settings, and all else that this one has."""
     given = {name: getattr(settings, name) for name in Settings.model_fields}
-    return {
+    variables = {
         variable(name): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
         for name, value in given.items()
         if value is not None
     }
+    return {**os.environ, **variables}
 
 
 def sources(flags: Mapping[str, object] | None = None) -> dict[str, str]:

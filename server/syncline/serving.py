@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 
 import uvloop
-from pydantic import SecretStr
 
 from syncline import __version__, logs
 from syncline.app import DEV_IDENTITY, build, dev_token, prepared_secret
@@ -26,22 +25,15 @@ _SWITCH_INTERVAL_SECONDS = 0.0001
 Started = Callable[[Server], None]
 
 
-def run(settings: Settings) -> int:
+def run_alone(settings: Settings) -> int:
     """Serve until SIGTERM or Ctrl-C, then drain; the exit code. Raises StartRefused."""
-    logs.configure(level=settings.log_level, format=settings.log_format)
-    _check(settings)
-    if not settings.embedded_redis:
-        return _run(settings)
-    from syncline.bus.embedded import private_valkey
-
-    with private_valkey() as url:
-        return _run(settings.model_copy(update={"redis_url": SecretStr(url)}))
+    return _run(settings, None, None)
 
 
 def run_worker(settings: Settings, listening: socket.socket, started: Started) -> int:
     """The same, as one of several processes on one port. ``started`` is called when it serves."""
     logs.configure(level=settings.log_level, format=settings.log_format)
-    return _run_alone(settings, listening, started)
+    return _run(settings, listening, started)
 
 
 def listen(host: str, port: int, *, one_of_several: bool = False) -> socket.socket:
@@ -70,25 +62,7 @@ def announce(settings: Settings, listening: socket.socket) -> None:
         _log.info("started", version=__version__, host=host, port=port)
 
 
-def _check(settings: Settings) -> None:
-    if settings.embedded_redis and settings.redis_url is not None:
-        raise StartRefused("embedded_redis and redis_url are both set; one Redis is enough")
-    if settings.workers > 1 and settings.redis_url is None and not settings.embedded_redis:
-        raise StartRefused(
-            f"workers = {settings.workers}: several processes need a Redis to tell each other of commits: set "
-            "SYNCLINE_REDIS_URL, or add --embedded-redis"
-        )
-
-
-def _run(settings: Settings) -> int:
-    if settings.workers > 1:
-        from syncline.workers import run_workers
-
-        return run_workers(settings)
-    return _run_alone(settings, None, None)
-
-
-def _run_alone(settings: Settings, listening: socket.socket | None, started: Started | None) -> int:
+def _run(settings: Settings, listening: socket.socket | None, started: Started | None) -> int:
     # A busy event loop drops the interpreter's lock and takes it back at each poll, faster than the default interval of
     # 5 ms lets the store's threads insist on their turn: commits then wait for seconds.
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)

@@ -18,7 +18,7 @@ import uvloop
 
 from syncline import logs
 from syncline.app import open_store, prepared_secret
-from syncline.config import Settings, in_environment, load
+from syncline.config import Settings, environment_of, load
 from syncline.metrics import SHARED, process_ended, shared_folder
 from syncline.serving import announce, listen, run_worker
 from syncline.web.server import Server
@@ -67,7 +67,7 @@ class _Parent:
         self._settings = settings
         self._figures = figures
         """The folder of the workers' figures."""
-        self._environment: Mapping[str, str] = {**os.environ, **in_environment(settings)}
+        self._environment: Mapping[str, str] = environment_of(settings)
         self._stopping = asyncio.Event()
         self._sockets: list[socket.socket] = []
 

