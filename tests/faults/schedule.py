@@ -57,11 +57,11 @@ class Schedule:
 
     async def run(self) -> Told:
         faults = [self.dice.choice(sorted(FAULTS)) for _ in range(self.dice.randint(2, 4))]
-        stop = asyncio.Event()
+        stop, over = asyncio.Event(), asyncio.Event()
         async with asyncio.TaskGroup() as group:
             watching = [group.create_task(watcher.run()) for watcher in self.watchers]
             writing = [group.create_task(writer.run(stop)) for writer in self.writers]
-            replaying = group.create_task(replay_messages(self.world, self.dice.getrandbits(32)))
+            replaying = group.create_task(replay_messages(self.world, self.dice.getrandbits(32), over))
             for name in faults:
                 await asyncio.sleep(self.dice.uniform(0.1, 0.5))
                 await FAULTS[name](self)
@@ -73,6 +73,7 @@ class Schedule:
                 written = time.monotonic()
                 await self._all_have_all()
             late = time.monotonic() - max(healed, written)
+            over.set()
             replaying.cancel()
             for task in watching:
                 task.cancel()
@@ -209,16 +210,19 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-async def replay_messages(world: Environment, seed: int) -> None:
-    """All the while, publish again what was published before: doubled, late, in another order, and cut short."""
+async def replay_messages(world: Environment, seed: int, over: asyncio.Event) -> None:
+    """All the while, publish again what was published before: doubled, late, in another order, and cut short.
+
+    ``over``: to be told besides cancelling, which the client may take for a time limit of its own.
+    """
     dice = random.Random(seed)  # noqa: S311
     heard: list[tuple[bytes, bytes]] = []
-    while True:
+    while not over.is_set():
         client = Redis(host="127.0.0.1", port=world.valkey.port, socket_timeout=1)
         with suppress(RedisError, OSError):
             async with client, client.pubsub() as listening:
                 await listening.psubscribe("syncline*")
-                while True:
+                while not over.is_set():
                     message = await listening.get_message(ignore_subscribe_messages=True, timeout=0.05)
                     if message is not None:
                         heard.append((message["channel"], message["data"]))

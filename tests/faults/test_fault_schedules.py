@@ -14,7 +14,7 @@ LATEST_SECONDS = 5.0
 """After the last fault: the sweep's interval."""
 
 
-@pytest.mark.timeout(3_600)
+@pytest.mark.timeout(7_200)
 @pytest.mark.parametrize("schedules", [10, pytest.param(500, marks=pytest.mark.soak)])
 async def test_two_nodes_lose_nothing_and_double_nothing_whatever_breaks(schedules: int, tmp_path: Path) -> None:
     first = int(os.environ.get("FAULT_SEED", int.from_bytes(os.urandom(4))))

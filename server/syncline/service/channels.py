@@ -8,6 +8,7 @@ decided in ``core/feed.py``.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from syncline.core import feed
 from syncline.core.checkpoint import Checkpoint, Since
@@ -47,6 +48,8 @@ class Channel:
         self._fan_out: FanOut | None = None
         self._reading: asyncio.Task[None] | None = None
         self._look_again = False
+        self._no_pause: asyncio.Event | None = None
+        """While a read that failed waits to be tried again."""
         self._watch: Watch | None = None
         self._closed = False
 
@@ -108,6 +111,12 @@ class Channel:
             self._look_again = True
         return self._reading
 
+    def look_now(self) -> None:
+        """The log is there and has more: have it read without waiting any longer, if the last try failed."""
+        self.read_log()
+        if self._no_pause is not None:
+            self._no_pause.set()
+
     async def _read_on(self) -> None:
         failures = 0
         try:
@@ -117,7 +126,7 @@ class Channel:
                     read = await self._read(self.fan_out.taken)
                 except SynclineError as error:
                     _log.warning("channel_read_failed", dataset=self.dataset, code=error.code)
-                    await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
+                    await self._pause(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
                     failures += 1
                     continue
                 failures = 0
@@ -126,6 +135,13 @@ class Channel:
                 return
         finally:
             self._reading = None
+
+    async def _pause(self, seconds: float) -> None:
+        self._no_pause = asyncio.Event()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._no_pause.wait()
+        self._no_pause = None
 
     async def _read(self, mark: Mark | None) -> LogRead:
         since = None if mark is None else Checkpoint(mark.epoch, self.dataset, mark.position)
@@ -236,7 +252,7 @@ class Channels:
                 behind = True
                 self.metrics.bus_gaps["sweep"].inc()
             if behind and self._channels.get(dataset) is channel:
-                channel.read_log()
+                channel.look_now()
 
     async def close(self) -> None:
         channels, self._channels = list(self._channels.values()), {}

@@ -80,3 +80,32 @@ async def test_a_channel_reads_on_after_the_store_was_away(world: World, monkeyp
     events = await watcher.count(2)
     assert events[1].version == 2
     await watcher.feed.close()
+
+
+async def test_a_sweep_that_finds_the_store_back_ends_the_pause_after_a_failed_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syncline.service.channels._RETRY_SECONDS", (3_600.0,))
+    await world.sync(put("a", 1))
+    watcher = Watcher(await world.subscriptions.dataset(viewer(), NOTES, None, skip_own=False, prefix=""))
+    await watcher.settled()
+    world.bus.fate = lambda hint: []
+    await world.sync(put("a", 2))
+    read_log = world.store.read_log
+    failed = asyncio.Event()
+
+    async def fails(*_: Any) -> Any:
+        failed.set()
+        raise StoreUnavailable("for now")
+
+    monkeypatch.setattr(world.store, "read_log", fails)
+    await world.sweep()
+    await failed.wait()
+    monkeypatch.setattr(world.store, "read_log", read_log)
+    await asyncio.sleep(0)
+
+    await world.sweep()
+
+    events = await watcher.count(2)
+    assert events[1].version == 2
+    await watcher.feed.close()
