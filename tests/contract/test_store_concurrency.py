@@ -185,3 +185,23 @@ async def test_a_closed_store_says_so(store_factory: StoreFactory) -> None:
     with pytest.raises(StoreUnavailable):
         await store.read_log(ALICE, named(), START, PageRequest())
     await store.close()
+
+
+async def test_pages_of_concurrent_syncs_hold_each_record_once_as_it_was_at_that_version(store: Store) -> None:
+    await write(store, *(put(f"k{n:02}", 0) for n in range(12)))
+    requests = [
+        a_request(put(f"k{n % 12:02}", n + 1), viewer=a_viewer(device=f"device-{n}"), since=START) for n in range(30)
+    ]
+
+    outcomes = await asyncio.gather(*(synced(store, request) for request in requests))
+
+    expected = {f"k{n:02}": ("0", 1) for n in range(12)}
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.head.version):
+        assert outcome.commit is not None
+        (record,) = outcome.commit.records
+        expected[record.key] = (record.value or "", record.version)
+        assert outcome.page is not None
+        assert len(outcome.page.records) == 12
+        assert {each.key: (each.value, each.version) for each in outcome.page.records} == expected
+        assert [each.version for each in outcome.page.records] == sorted(each.version for each in outcome.page.records)
+        assert outcome.page.position.version == outcome.head.version

@@ -97,6 +97,23 @@ async def test_two_nodes_together_keep_the_limit_of_datasets(nodes: Sequence[Sto
     assert len(await nodes[0].datasets(ALICE.identity, first=100)) == 5
 
 
+async def test_the_last_dataset_that_an_owner_may_have_is_created_on_one_of_two_nodes(nodes: Sequence[Store]) -> None:
+    for round_ in range(30):
+        viewer = a_viewer(f"identity-{round_}")
+        requests = [
+            replace(a_request(put("a"), viewer=viewer, ref=named(f"notes-{n}")), limits=Limits(datasets=1))
+            for n in range(NODES)
+        ]
+
+        outcomes = await asyncio.gather(
+            *(node.sync(request, PageRequest()) for node, request in zip(nodes, requests, strict=True)),
+            return_exceptions=True,
+        )
+
+        assert sum(isinstance(outcome, LimitExceeded) for outcome in outcomes) == NODES - 1, outcomes
+        assert len(await nodes[0].datasets(viewer.identity, first=10)) == 1
+
+
 async def test_one_name_created_on_two_nodes_makes_one_dataset(nodes: Sequence[Store]) -> None:
     for round_ in range(10):
         name = DatasetName(f"notes-{round_}")
