@@ -349,6 +349,20 @@ async def test_a_bus_sends_what_it_has_before_it_closes(tmp_path: Path) -> None:
         await ear.hears(100)
 
 
+async def test_hints_are_not_lost_when_a_bus_closes_before_a_busy_server_has_read_them(tmp_path: Path) -> None:
+    async with valkey(tmp_path) as server, started(server.url, server.url) as (here, there):
+        ear = Ear()
+        await there.watch(TOPIC, ear)
+        server.hang()
+        for version in range(1, 301):
+            here.publish(TOPIC, a_hint(version))
+        closing = asyncio.create_task(here.close())
+        await asyncio.sleep(0.2)
+        server.go_on()
+        await closing
+        await ear.hears(300)
+
+
 async def test_closing_does_not_wait_for_a_server_that_hangs(tmp_path: Path) -> None:
     async with valkey(tmp_path) as server, started(server.url) as (bus,):
         server.hang()
