@@ -16,6 +16,8 @@ LimitName = Literal[
     "records",
     "keyBytes",
     "changesPerSync",
+    "members",
+    "invitations",
     "bodyBytes",
     "operationsPerConnection",
     "documentTokens",
@@ -158,6 +160,33 @@ class DatasetExists(SynclineError):
 
     def __init__(self, *, name: str, dataset_id: str) -> None:
         super().__init__(f"a dataset named {name!r} exists", name=name, datasetId=dataset_id)
+
+
+class Forbidden(SynclineError):
+    """The viewer sees what it asked for, and may not do this to it."""
+
+    code = "FORBIDDEN"
+
+    def __init__(self, reason: str, *, dataset: str | None = None, role: str | None = None) -> None:
+        super().__init__(reason, reason=reason, dataset=dataset, role=role)
+
+
+class MemberNotFound(SynclineError):
+    """The identity is no member of the dataset."""
+
+    code = "MEMBER_NOT_FOUND"
+
+    def __init__(self, *, identity: str, dataset: str) -> None:
+        super().__init__(f"{identity!r} is no member of dataset {dataset!r}", identityId=identity, dataset=dataset)
+
+
+class InvitationNotFound(SynclineError):
+    """No such invitation, or one that expired, was used up or revoked: which of these, nobody is told."""
+
+    code = "INVITATION_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("there is no such invitation, or it is no longer good")
 
 
 # --- the request as such --------------------------------------------------------------------------------------------

@@ -10,11 +10,22 @@ from typing import NewType, Protocol
 from syncline.core.checkpoint import Since
 from syncline.core.commit import Resync, SyncRequest
 from syncline.core.feed import Hint
-from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey, Version
+from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey, Tenant, Version
 from syncline.core.limits import Limits
-from syncline.core.model import Commit, ConflictPolicy, DatasetHead, DatasetRef, Record, Viewer
+from syncline.core.model import (
+    Commit,
+    ConflictPolicy,
+    DatasetHead,
+    DatasetRef,
+    DatasetScope,
+    Record,
+    Role,
+    Standing,
+    Viewer,
+)
 from syncline.core.pages import LogRead, Page, PageRequest
 from syncline.core.receipts import ChangeOutcome
+from syncline.core.sharing import Invitation, Member, SharingDecision, SharingRequest
 
 # --- store ------------------------------------------------------------------------------------------------------------
 
@@ -28,6 +39,7 @@ class Synced:
 
     epoch: Epoch
     head: DatasetHead
+    role: Role
     created: bool
     replayed: bool
     commit: Commit | None
@@ -42,7 +54,25 @@ class HeadMark:
     """Where a dataset stands, for the sweep."""
 
     version: Version
+    scope: int
     deleted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Who sees a dataset, as of a scope."""
+
+    scope: int
+    roles: Mapping[IdentityId, Role]
+    """Its owner's and its members'; of a deleted dataset, those that were."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What became of an act of sharing."""
+
+    epoch: Epoch
+    decision: SharingDecision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,33 +148,45 @@ class Store(Protocol):
     async def update_dataset(
         self, viewer: Viewer, ref: DatasetRef, policy: ConflictPolicy, *, now: datetime
     ) -> DatasetHead:
-        """Raises DatasetNotFound, DatasetIsDeleted."""
+        """Raises DatasetNotFound, DatasetIsDeleted, Forbidden."""
         ...
 
     async def delete_dataset(self, viewer: Viewer, ref: DatasetRef, *, now: datetime) -> DatasetHead:
-        """Mark the dataset deleted, free its name and drop its records. Raises DatasetNotFound, DatasetIsDeleted."""
+        """Mark the dataset deleted, free its name and drop its records.
+
+        Who its members were is remembered as long as it is. Raises DatasetNotFound, DatasetIsDeleted, Forbidden.
+        """
         ...
 
-    async def dataset(self, viewer: Viewer, ref: DatasetRef) -> DatasetHead | None:
-        """The dataset, by id also a deleted one; None if the viewer has none."""
+    async def share(self, request: SharingRequest) -> Shared:
+        """Load, ``core.sharing.decide`` and write, as one step. Raises what ``decide`` raises.
+
+        A sync of the same dataset is decided wholly before, or wholly after.
+        """
+        ...
+
+    # What a viewer may read. Nobody else's datasets are ever found.
+
+    async def dataset(self, viewer: Viewer, ref: DatasetRef) -> Standing | None:
+        """The dataset, by id also a deleted one; None if the viewer sees none."""
         ...
 
     async def datasets(
-        self, owner: IdentityId, *, first: int, after: DatasetName | None = None
-    ) -> Sequence[DatasetHead]:
-        """Live datasets by name, at most ``first``, those named behind ``after``."""
+        self, viewer: Viewer, scope: DatasetScope, *, first: int, after: tuple[DatasetName, DatasetId] | None = None
+    ) -> Sequence[Standing]:
+        """Live datasets by name and id, at most ``first``, those behind ``after``."""
         ...
 
-    async def deleted_datasets(self, owner: IdentityId, ids: Sequence[DatasetId]) -> Sequence[DatasetHead]:
-        """Of the datasets named, those that the owner had and deleted and that are still remembered."""
+    async def deleted_datasets(self, viewer: Viewer, ids: Sequence[DatasetId]) -> Sequence[DatasetHead]:
+        """Of the datasets named, those that the viewer saw, that were deleted and that are still remembered."""
         ...
 
-    async def record(self, dataset: DatasetId, key: RecordKey) -> Record | None:
-        """The record, or its tombstone."""
+    async def record(self, viewer: Viewer, dataset: DatasetId, key: RecordKey) -> Record | None:
+        """The record, or its tombstone; None if there is none, or the viewer does not see the dataset."""
         ...
 
     async def records(
-        self, dataset: DatasetId, *, first: int, after: RecordKey | None = None, prefix: str = ""
+        self, viewer: Viewer, dataset: DatasetId, *, first: int, after: RecordKey | None = None, prefix: str = ""
     ) -> Sequence[Record]:
         """Live records by key (in the order of its code points), at most ``first``, those behind ``after``."""
         ...
@@ -153,12 +195,32 @@ class Store(Protocol):
         """A page of what changed since ``since``; None: since now, so an empty one."""
         ...
 
+    async def members(
+        self, viewer: Viewer, dataset: DatasetId, *, first: int, after: IdentityId | None = None
+    ) -> Sequence[Member]:
+        """The owner first, then the others by identity, at most ``first``, those behind ``after``."""
+        ...
+
+    async def invitations(self, viewer: Viewer, dataset: DatasetId, *, now: datetime) -> Sequence[Invitation]:
+        """Those that are good at ``now``, the oldest first. Only its owner sees any."""
+        ...
+
+    # What the node reads for itself, to deliver to those who may see it.
+
+    async def node_log(self, tenant: Tenant, dataset: DatasetId, since: Since | None, page: PageRequest) -> LogRead:
+        """As ``read_log``, whoever the dataset belongs to within the tenant."""
+        ...
+
+    async def access(self, tenant: Tenant, dataset: DatasetId) -> Access | None:
+        """Who sees the dataset; None if there never was one."""
+        ...
+
     async def heads(self, datasets: Sequence[DatasetId]) -> Mapping[DatasetId, HeadMark]:
         """Where these datasets stand, in one trip; those never heard of are left out."""
         ...
 
-    async def owned(self, owners: Sequence[IdentityId]) -> Mapping[IdentityId, frozenset[DatasetId]]:
-        """The live datasets of each of these identities, in one trip."""
+    async def visible(self, identities: Sequence[IdentityId]) -> Mapping[IdentityId, Mapping[DatasetId, Role]]:
+        """The live datasets that each of these identities sees, in one trip."""
         ...
 
     async def usage(self, owner: IdentityId) -> Usage: ...

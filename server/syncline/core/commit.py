@@ -25,10 +25,11 @@ from syncline.core.model import (
     FieldVersions,
     Position,
     Record,
+    Role,
     Viewer,
 )
 from syncline.core.receipts import ChangeOutcome, Receipt, request_hash
-from syncline.errors import DatasetIsDeleted, DatasetNotFound, MutationIdReused, SynclineError
+from syncline.errors import DatasetIsDeleted, DatasetNotFound, Forbidden, MutationIdReused, SynclineError
 
 _MAX_FIELD_VERSIONS = 256
 
@@ -61,7 +62,9 @@ class SyncState:
 
     epoch: Epoch
     head: DatasetHead | None
-    """The dataset the request refers to; by id, a deleted one too; None if the viewer has none."""
+    """The dataset the request refers to; by id, a deleted one too; None if the viewer sees none."""
+    role: Role | None
+    """The viewer's in it; None: there is no such dataset."""
     owned: int
     """How many live datasets the viewer owns; only looked at when one is created."""
     receipt: Receipt | None
@@ -116,7 +119,7 @@ def decide(request: SyncRequest, state: SyncState) -> Decision:
     """Decide which proposed changes are written.
 
     Raises DatasetNotFound, DatasetIsDeleted, MutationIdReused, LimitExceeded, and in atomic mode whatever is wrong with
-    a single change (ChangeNotApplicable, InvalidInput); then nothing is to be written.
+    a single change (Forbidden, ChangeNotApplicable, InvalidInput); then nothing is to be written.
     """
     request.limits.check_changes(len(request.changes))
     head = state.head
@@ -161,7 +164,7 @@ def _new_head(request: SyncRequest, owned: int) -> DatasetHead:
 
 def _write(request: SyncRequest, state: SyncState, head: DatasetHead, *, created: bool, hash_: bytes) -> Write:
     author = request.viewer.author
-    draft = _Draft(head, state.records, author=author, now=request.now)
+    draft = _Draft(head, state.records, author=author, role=state.role, now=request.now)
     outcomes = tuple(_outcome(change, request, draft) for change in request.changes)
     conflicted = request.atomic and any(outcome.status is ChangeStatus.CONFLICT for outcome in outcomes)
     if request.atomic and not conflicted:
@@ -194,6 +197,8 @@ def _write(request: SyncRequest, state: SyncState, head: DatasetHead, *, created
 def _outcome(change: Change, request: SyncRequest, draft: _Draft) -> ChangeOutcome:
     current = draft.current(change.key)
     try:
+        if draft.role is not None and not draft.role.writes:
+            raise Forbidden("a viewer may not change records", dataset=draft.head.id, role=draft.role)
         request.limits.check_key(record_key(change.key))
         judgement = judge(
             change,
@@ -230,10 +235,17 @@ class _Draft:
     """
 
     def __init__(
-        self, head: DatasetHead, records: Mapping[RecordKey, Record], *, author: Author, now: datetime
+        self,
+        head: DatasetHead,
+        records: Mapping[RecordKey, Record],
+        *,
+        author: Author,
+        role: Role | None,
+        now: datetime,
     ) -> None:
         self.head = head
         self.author = author
+        self.role = role
         self.next_version = Version(head.version + 1)
         self.record_count = head.record_count
         self.size_bytes = head.size_bytes
@@ -293,6 +305,7 @@ class _Draft:
             position=Position(self.next_version),
             author=self.author,
             records=tuple(self._written.values()),
+            scope=self.head.scope,
         )
 
 

@@ -20,6 +20,10 @@ class Limits:
     records: int = 1_024
     key_bytes: int = 1_024
     changes_per_sync: int = 1_024
+    members: int = 100
+    """Of one dataset, its owner included. Cognito Sync knows no sharing; this is ours, like the next."""
+    invitations: int = 100
+    """Of one dataset, that have not expired."""
 
     def check_key(self, key: RecordKey) -> None:
         """Raises LimitExceeded for a key that is too long."""
@@ -37,6 +41,16 @@ class Limits:
         """Raises LimitExceeded if an identity would own ``count`` datasets and may not."""
         if count > self.datasets:
             raise LimitExceeded(limit="datasets", maximum=self.datasets, actual=count)
+
+    def check_members(self, count: int) -> None:
+        """Raises LimitExceeded if a dataset would have ``count`` members, its owner included, and may not."""
+        if count > self.members:
+            raise LimitExceeded(limit="members", maximum=self.members, actual=count)
+
+    def check_invitations(self, count: int) -> None:
+        """Raises LimitExceeded if a dataset would have ``count`` invitations and may not."""
+        if count > self.invitations:
+            raise LimitExceeded(limit="invitations", maximum=self.invitations, actual=count)
 
     def check_growth(
         self, *, records: int, records_before: int, size: int, size_before: int, key: RecordKey | None = None

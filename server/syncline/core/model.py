@@ -20,11 +20,24 @@ class ConflictPolicy(StrEnum):
 
 
 class Role(StrEnum):
-    """An identity's standing in a dataset."""
+    """An identity's standing in a dataset: an owner may all that an editor may, and an editor all that a viewer may."""
 
     OWNER = "OWNER"
     EDITOR = "EDITOR"
     VIEWER = "VIEWER"
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change records."""
+        return self is not Role.VIEWER
+
+
+class DatasetScope(StrEnum):
+    """Which of the datasets that an identity sees: its own, those shared with it, or all."""
+
+    ALL = "ALL"
+    OWNED = "OWNED"
+    SHARED = "SHARED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +149,17 @@ class DatasetHead:
     updated_by: Author | None
     pruned_through: Version
     """Tombstones up to this version may be gone: who knows less must resync."""
+    scope: int = 0
+    """Raised whenever somebody's standing changes: who was found to be a member at another scope may be none now."""
     deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A dataset as one identity sees it: with its role there."""
+
+    head: DatasetHead
+    role: Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +186,8 @@ class Commit:
     position: Position
     author: Author | None
     records: tuple[Record, ...]
+    scope: int = 0
+    """The dataset's, when this was committed or read: only who is a member at this scope may get it."""
 
     @property
     def version(self) -> Version:

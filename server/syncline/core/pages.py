@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from syncline.core.checkpoint import ResyncReason
 from syncline.core.ids import Epoch, Version
-from syncline.core.model import BEGINNING, Author, DatasetHead, Position, Record
+from syncline.core.model import BEGINNING, Author, DatasetHead, Position, Record, Role
 
 MAX_PAGE_RECORDS = 500
 MAX_FEED_PAGE_BYTES = 262_144
@@ -98,6 +98,8 @@ class LogRead:
     reason: ResyncReason | None
     start: Position
     page: Page | None
+    role: Role | None = None
+    """The reader's; None: there is no such dataset, or it is the node itself that reads."""
 
     @property
     def live_head(self) -> DatasetHead | None:

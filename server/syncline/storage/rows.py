@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from syncline.core.conflicts import ChangeStatus
-from syncline.core.ids import DatasetId, DatasetName, DeviceId, IdentityId, MutationId, RecordKey, Version
+from syncline.core.ids import DatasetId, DatasetName, DeviceId, IdentityId, InvitationId, MutationId, RecordKey, Version
 from syncline.core.json_values import JsonText
-from syncline.core.model import Author, ConflictPolicy, DatasetHead, FieldVersions, Record
+from syncline.core.model import Author, ConflictPolicy, DatasetHead, FieldVersions, Record, Role
 from syncline.core.receipts import ChangeOutcome, Receipt
+from syncline.core.sharing import Invitation, Member
 
 Row = tuple[Any, ...]
 Values = Iterable[Any]
@@ -56,6 +57,7 @@ def head_of(row: Values) -> DatasetHead:
         updated_by_identity,
         updated_by_device,
         pruned_through,
+        scope,
         deleted_at,
     ) = row
     return DatasetHead(
@@ -70,6 +72,7 @@ def head_of(row: Values) -> DatasetHead:
         updated_at=time_of(updated_at),
         updated_by=_author(updated_by_identity, updated_by_device),
         pruned_through=Version(pruned_through),
+        scope=scope,
         deleted_at=None if deleted_at is None else time_of(deleted_at),
     )
 
@@ -88,7 +91,44 @@ def head_bindings(head: DatasetHead) -> Bindings:
         "updated_by_identity": None if head.updated_by is None else head.updated_by.identity,
         "updated_by_device": None if head.updated_by is None else head.updated_by.device,
         "pruned_through": head.pruned_through,
+        "scope": head.scope,
         "deleted_at": None if head.deleted_at is None else micros(head.deleted_at),
+    }
+
+
+# --- members and invitations ------------------------------------------------------------------------------------------
+
+
+def member_of(row: Values) -> Member:
+    identity, role, since = row
+    return Member(identity=IdentityId(identity), role=Role(role), since=time_of(since))
+
+
+def member_bindings(member: Member) -> Bindings:
+    return {"identity": member.identity, "role": member.role.value, "since": micros(member.since)}
+
+
+def invitation_of(row: Values, dataset: DatasetId) -> Invitation:
+    id_, code_hash, role, uses_left, created_at, expires_at = row
+    return Invitation(
+        id=InvitationId(id_.hex()),
+        code_hash=code_hash,
+        dataset=dataset,
+        role=Role(role),
+        uses_left=uses_left,
+        created_at=time_of(created_at),
+        expires_at=time_of(expires_at),
+    )
+
+
+def invitation_bindings(invitation: Invitation) -> Bindings:
+    return {
+        "id": bytes.fromhex(invitation.id),
+        "code_hash": invitation.code_hash,
+        "role": invitation.role.value,
+        "uses_left": invitation.uses_left,
+        "created_at": micros(invitation.created_at),
+        "expires_at": micros(invitation.expires_at),
     }
 
 

@@ -10,13 +10,14 @@ from typing import Self
 
 from syncline.core.checkpoint import Since
 from syncline.core.commit import Resync, SyncRequest
-from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey
+from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey, Tenant
 from syncline.core.limits import Limits
-from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Record, Viewer
+from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, DatasetScope, Record, Role, Standing, Viewer
 from syncline.core.pages import LogRead, PageRequest
+from syncline.core.sharing import Invitation, Member, SharingRequest
 from syncline.metrics import Metrics, unmeasured
-from syncline.ports import HeadMark, Oldest, Pruned, Retention, Synced, Usage
-from syncline.storage import sqlite_datasets, sqlite_log, sqlite_pruning, sqlite_sync
+from syncline.ports import Access, HeadMark, Oldest, Pruned, Retention, Shared, Synced, Usage
+from syncline.storage import sqlite_datasets, sqlite_log, sqlite_pruning, sqlite_sharing, sqlite_sync
 from syncline.storage.sqlite_database import Database, open_database, renew_epoch
 from syncline.storage.sqlite_readers import Readers
 from syncline.storage.sqlite_writer import Writer
@@ -99,31 +100,35 @@ class SqliteStore:
     async def delete_dataset(self, viewer: Viewer, ref: DatasetRef, *, now: datetime) -> DatasetHead:
         return await self._writer.run(lambda writes: sqlite_datasets.delete_dataset(writes, viewer, ref, now=now))
 
+    async def share(self, request: SharingRequest) -> Shared:
+        decision = await self._writer.run(lambda writes: sqlite_sharing.share(writes, request))
+        return Shared(epoch=self._epoch, decision=decision)
+
     async def prune(self, retention: Retention, *, now: datetime, batch: int) -> Pruned:
         return await self._writer.run(lambda writes: sqlite_pruning.prune(writes, retention, now=now, batch=batch))
 
     # --- reads --------------------------------------------------------------------------------------------------------
 
-    async def dataset(self, viewer: Viewer, ref: DatasetRef) -> DatasetHead | None:
-        stored = await self._readers.run(lambda lookups: lookups.head(viewer, ref))
-        return None if stored is None else stored.head
+    async def dataset(self, viewer: Viewer, ref: DatasetRef) -> Standing | None:
+        stored = await self._readers.run(lambda lookups: lookups.standing(viewer, ref))
+        return None if stored is None else Standing(head=stored.head, role=stored.role)
 
     async def datasets(
-        self, owner: IdentityId, *, first: int, after: DatasetName | None = None
-    ) -> Sequence[DatasetHead]:
-        return await self._readers.run(lambda lookups: lookups.live_heads(owner, first=first, after=after))
+        self, viewer: Viewer, scope: DatasetScope, *, first: int, after: tuple[DatasetName, DatasetId] | None = None
+    ) -> Sequence[Standing]:
+        return await self._readers.run(lambda lookups: lookups.live_standings(viewer, scope, first=first, after=after))
 
-    async def deleted_datasets(self, owner: IdentityId, ids: Sequence[DatasetId]) -> Sequence[DatasetHead]:
-        return await self._readers.run(lambda lookups: lookups.deleted_heads(owner, ids))
+    async def deleted_datasets(self, viewer: Viewer, ids: Sequence[DatasetId]) -> Sequence[DatasetHead]:
+        return await self._readers.run(lambda lookups: lookups.deleted_heads(viewer, ids))
 
-    async def record(self, dataset: DatasetId, key: RecordKey) -> Record | None:
-        return await self._readers.run(lambda lookups: lookups.record(dataset, key))
+    async def record(self, viewer: Viewer, dataset: DatasetId, key: RecordKey) -> Record | None:
+        return await self._readers.run(lambda lookups: lookups.record(viewer, dataset, key))
 
     async def records(
-        self, dataset: DatasetId, *, first: int, after: RecordKey | None = None, prefix: str = ""
+        self, viewer: Viewer, dataset: DatasetId, *, first: int, after: RecordKey | None = None, prefix: str = ""
     ) -> Sequence[Record]:
         return await self._readers.run(
-            lambda lookups: lookups.live_records(dataset, first=first, after=after, prefix=prefix)
+            lambda lookups: lookups.live_records(viewer, dataset, first=first, after=after, prefix=prefix)
         )
 
     async def read_log(self, viewer: Viewer, ref: DatasetRef, since: Since | None, page: PageRequest) -> LogRead:
@@ -131,11 +136,29 @@ class SqliteStore:
             lambda lookups: sqlite_log.read_log(lookups, self._epoch, viewer, ref, since, page)
         )
 
+    async def members(
+        self, viewer: Viewer, dataset: DatasetId, *, first: int, after: IdentityId | None = None
+    ) -> Sequence[Member]:
+        return await self._readers.run(
+            lambda lookups: sqlite_sharing.members(lookups, viewer, dataset, first=first, after=after)
+        )
+
+    async def invitations(self, viewer: Viewer, dataset: DatasetId, *, now: datetime) -> Sequence[Invitation]:
+        return await self._readers.run(lambda lookups: sqlite_sharing.invitations(lookups, viewer, dataset, now=now))
+
+    async def node_log(self, tenant: Tenant, dataset: DatasetId, since: Since | None, page: PageRequest) -> LogRead:
+        return await self._readers.run(
+            lambda lookups: sqlite_log.node_log(lookups, self._epoch, tenant, dataset, since, page)
+        )
+
+    async def access(self, tenant: Tenant, dataset: DatasetId) -> Access | None:
+        return await self._readers.run(lambda lookups: sqlite_sharing.access(lookups, tenant, dataset))
+
     async def heads(self, datasets: Sequence[DatasetId]) -> Mapping[DatasetId, HeadMark]:
         return await self._readers.run(lambda lookups: lookups.head_marks(datasets))
 
-    async def owned(self, owners: Sequence[IdentityId]) -> Mapping[IdentityId, frozenset[DatasetId]]:
-        return await self._readers.run(lambda lookups: lookups.owned(owners))
+    async def visible(self, identities: Sequence[IdentityId]) -> Mapping[IdentityId, Mapping[DatasetId, Role]]:
+        return await self._readers.run(lambda lookups: lookups.visible(identities))
 
     async def oldest(self) -> Oldest:
         return await self._readers.run(lambda lookups: lookups.oldest())

@@ -8,7 +8,8 @@ from datetime import datetime
 from syncline.core.ids import DatasetId, DatasetName, Version
 from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Viewer
-from syncline.errors import DatasetExists, DatasetIsDeleted, DatasetNotFound
+from syncline.core.sharing import check_owned
+from syncline.errors import DatasetExists, DatasetNotFound
 from syncline.storage.sqlite_lookups import StoredHead
 from syncline.storage.sqlite_writes import Writes
 
@@ -24,7 +25,7 @@ def create_dataset(
     now: datetime,
 ) -> DatasetHead:
     """What ``Store.create_dataset`` promises."""
-    existing = writes.head(viewer, DatasetRef(name=name))
+    existing = writes.standing(viewer, DatasetRef(name=name))
     if existing is not None:
         raise DatasetExists(name=name, dataset_id=existing.head.id)
     limits.check_datasets(writes.usage(viewer.identity).datasets + 1)
@@ -48,7 +49,7 @@ def update_dataset(
     writes: Writes, viewer: Viewer, ref: DatasetRef, policy: ConflictPolicy, *, now: datetime
 ) -> DatasetHead:
     """What ``Store.update_dataset`` promises."""
-    stored = _live(writes, viewer, ref)
+    stored = _owned(writes, viewer, ref)
     head = replace(stored.head, conflict_policy=policy, updated_at=now, updated_by=viewer.author)
     writes.update_head(StoredHead(stored.number, head))
     return head
@@ -56,16 +57,15 @@ def update_dataset(
 
 def delete_dataset(writes: Writes, viewer: Viewer, ref: DatasetRef, *, now: datetime) -> DatasetHead:
     """What ``Store.delete_dataset`` promises."""
-    stored = _live(writes, viewer, ref)
+    stored = _owned(writes, viewer, ref)
     head = replace(stored.head, record_count=0, size_bytes=0, updated_at=now, updated_by=viewer.author, deleted_at=now)
     writes.delete_dataset(StoredHead(stored.number, head))
     return head
 
 
-def _live(writes: Writes, viewer: Viewer, ref: DatasetRef) -> StoredHead:
-    stored = writes.head(viewer, ref)
+def _owned(writes: Writes, viewer: Viewer, ref: DatasetRef) -> StoredHead:
+    stored = writes.standing(viewer, ref)
     if stored is None:
         raise DatasetNotFound(str(ref))
-    if stored.head.deleted_at is not None:
-        raise DatasetIsDeleted(stored.head.id)
+    check_owned(stored.head, stored.role)
     return stored

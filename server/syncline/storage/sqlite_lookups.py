@@ -9,13 +9,44 @@ from dataclasses import dataclass
 
 import apsw
 
-from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, MutationId, RecordKey, Version
-from syncline.core.model import Author, DatasetHead, DatasetRef, Position, Record, Viewer
+from syncline.core.ids import (
+    DatasetId,
+    DatasetName,
+    Epoch,
+    IdentityId,
+    MutationId,
+    RecordKey,
+    Tenant,
+    Version,
+    tenant_of,
+)
+from syncline.core.model import (
+    Author,
+    DatasetHead,
+    DatasetRef,
+    DatasetScope,
+    Position,
+    Record,
+    Role,
+    Standing,
+    Viewer,
+)
 from syncline.core.pages import Page, PageRequest, page_of
 from syncline.core.receipts import Receipt
+from syncline.core.sharing import Invitation, Member
 from syncline.ports import HeadMark, Oldest, Usage
 from syncline.storage.key_ranges import key_range
-from syncline.storage.rows import Bindings, Row, head_of, receipt_key, receipt_of, record_of, time_of
+from syncline.storage.rows import (
+    Bindings,
+    Row,
+    head_of,
+    invitation_of,
+    member_of,
+    receipt_key,
+    receipt_of,
+    record_of,
+    time_of,
+)
 
 _BEHIND_ALL_TEXTS = b""
 """An upper bound for any text: SQLite orders every blob behind every text."""
@@ -27,6 +58,13 @@ class StoredHead:
 
     number: int
     head: DatasetHead
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStanding(StoredHead):
+    """With the role of the viewer that it was looked up for."""
+
+    role: Role
 
 
 class Lookups:
@@ -41,33 +79,64 @@ class Lookups:
 
     # --- datasets -----------------------------------------------------------------------------------------------------
 
-    def head(self, viewer: Viewer, ref: DatasetRef) -> StoredHead | None:
-        """By name a live one, by id also a deleted one; None if the viewer has none."""
+    def standing(self, viewer: Viewer, ref: DatasetRef) -> StoredStanding | None:
+        """By name a live one of its own, by id also a deleted one; None if the viewer sees none."""
         row = (
-            self._first("head_by_name", {"owner": viewer.identity, "name": ref.name})
+            self._first("head_by_name", {"viewer": viewer.identity, "name": ref.name})
             if ref.id is None
-            else self._first("head_by_id", {"owner": viewer.identity, "id": bytes.fromhex(ref.id)})
+            else self._first("head_by_id", {"viewer": viewer.identity, "id": bytes.fromhex(ref.id)})
         )
-        return None if row is None else StoredHead(row[0], head_of(row[1:]))
+        return None if row is None else StoredStanding(row[0], head_of(row[1:-1]), Role(row[-1]))
 
-    def live_heads(self, owner: IdentityId, *, first: int, after: DatasetName | None) -> list[DatasetHead]:
-        rows = self._all("live_heads", {"owner": owner, "first": max(first, 0), "after": after or ""})
+    def any_head(self, tenant: Tenant, dataset: DatasetId) -> StoredHead | None:
+        """Whoever's it is within the tenant, a deleted one too."""
+        row = self._first("any_head", {"id": bytes.fromhex(dataset)})
+        stored = None if row is None else StoredHead(row[0], head_of(row[1:]))
+        return None if stored is None or tenant_of(stored.head.owner) != tenant else stored
+
+    def live_standings(
+        self, viewer: Viewer, scope: DatasetScope, *, first: int, after: tuple[DatasetName, DatasetId] | None
+    ) -> list[Standing]:
+        name, id_ = after or ("", "")
+        rows = self._all(
+            "live_heads",
+            {
+                "viewer": viewer.identity,
+                "owned": scope is not DatasetScope.SHARED,
+                "shared": scope is not DatasetScope.OWNED,
+                "name": name,
+                "after": bytes.fromhex(id_),
+                "first": max(first, 0),
+            },
+        )
+        return [Standing(head=head_of(row[1:-1]), role=Role(row[-1])) for row in rows]
+
+    def deleted_heads(self, viewer: Viewer, ids: Sequence[DatasetId]) -> list[DatasetHead]:
+        rows = self._all("deleted_heads", {"viewer": viewer.identity, "ids": _json(ids)})
         return [head_of(row[1:]) for row in rows]
 
-    def deleted_heads(self, owner: IdentityId, ids: Sequence[DatasetId]) -> list[DatasetHead]:
-        return [head_of(row[1:]) for row in self._all("deleted_heads", {"owner": owner, "ids": _json(ids)})]
+    def members(self, number: int) -> list[Member]:
+        """Without the owner."""
+        return [member_of(row) for row in self._all("members", {"number": number})]
+
+    def invitations(self, stored: StoredHead) -> list[Invitation]:
+        return [invitation_of(row, stored.head.id) for row in self._all("invitations", {"number": stored.number})]
+
+    def dataset_of_code(self, code_hash: bytes) -> DatasetId | None:
+        row = self._first("dataset_of_code", {"code_hash": code_hash})
+        return None if row is None else DatasetId(row[0].hex())
 
     def head_marks(self, ids: Sequence[DatasetId]) -> dict[DatasetId, HeadMark]:
         return {
-            DatasetId(id_.hex()): HeadMark(version=Version(version), deleted=bool(deleted))
-            for id_, version, deleted in self._all("head_marks", {"ids": _json(ids)})
+            DatasetId(id_.hex()): HeadMark(version=Version(version), scope=scope, deleted=bool(deleted))
+            for id_, version, scope, deleted in self._all("head_marks", {"ids": _json(ids)})
         }
 
-    def owned(self, owners: Sequence[IdentityId]) -> dict[IdentityId, frozenset[DatasetId]]:
-        owned: dict[IdentityId, set[DatasetId]] = {owner: set() for owner in owners}
-        for owner, id_ in self._all("owned", {"owners": _json(owners)}):
-            owned[IdentityId(owner)].add(DatasetId(id_.hex()))
-        return {owner: frozenset(ids) for owner, ids in owned.items()}
+    def visible(self, identities: Sequence[IdentityId]) -> dict[IdentityId, dict[DatasetId, Role]]:
+        visible: dict[IdentityId, dict[DatasetId, Role]] = {identity: {} for identity in identities}
+        for identity, id_, role in self._all("visible", {"identities": _json(identities)}):
+            visible[IdentityId(identity)][DatasetId(id_.hex())] = Role(role)
+        return visible
 
     def usage(self, owner: IdentityId) -> Usage:
         datasets, size_bytes = self._one("usage", {"owner": owner})
@@ -82,8 +151,8 @@ class Lookups:
 
     # --- records ------------------------------------------------------------------------------------------------------
 
-    def record(self, dataset: DatasetId, key: RecordKey) -> Record | None:
-        row = self._first("record", {"id": bytes.fromhex(dataset), "key": key})
+    def record(self, viewer: Viewer, dataset: DatasetId, key: RecordKey) -> Record | None:
+        row = self._first("record", {"viewer": viewer.identity, "id": bytes.fromhex(dataset), "key": key})
         return None if row is None else record_of(row)
 
     def records_of_keys(self, number: int, keys: Collection[RecordKey]) -> dict[RecordKey, Record]:
@@ -93,11 +162,14 @@ class Lookups:
         records = map(record_of, self._all("records_of_keys", {"number": number, "keys": _json(list(keys))}))
         return {record.key: record for record in records}
 
-    def live_records(self, dataset: DatasetId, *, first: int, after: RecordKey | None, prefix: str) -> list[Record]:
+    def live_records(
+        self, viewer: Viewer, dataset: DatasetId, *, first: int, after: RecordKey | None, prefix: str
+    ) -> list[Record]:
         from_, until = key_range(prefix=prefix, after=after)
         rows = self._all(
             "live_records",
             {
+                "viewer": viewer.identity,
                 "id": bytes.fromhex(dataset),
                 "first": max(first, 0),
                 "from": from_,

@@ -7,9 +7,10 @@ from typing import assert_never
 from syncline.core.checkpoint import position_of
 from syncline.core.commit import Replay, Resync, SyncRequest, SyncState, Write, decide
 from syncline.core.ids import Epoch
+from syncline.core.model import Role
 from syncline.core.pages import Page, PageRequest
 from syncline.ports import Synced
-from syncline.storage.sqlite_lookups import Lookups, StoredHead
+from syncline.storage.sqlite_lookups import Lookups, StoredHead, StoredStanding
 from syncline.storage.sqlite_writes import Writes
 
 
@@ -25,6 +26,7 @@ def sync(writes: Writes, epoch: Epoch, request: SyncRequest, page: PageRequest) 
             return Synced(
                 epoch=epoch,
                 head=decision.head,
+                role=stored.role,
                 created=False,
                 replayed=True,
                 commit=None,
@@ -34,11 +36,12 @@ def sync(writes: Writes, epoch: Epoch, request: SyncRequest, page: PageRequest) 
                 page=_page(writes, stored, request, page),
             )
         case Write():
-            stored = _write(writes, stored, state, decision)
+            written = _write(writes, stored, state, decision)
             commit = decision.commit
             return Synced(
                 epoch=epoch,
                 head=decision.head,
+                role=Role.OWNER if stored is None else stored.role,
                 created=decision.created,
                 replayed=False,
                 commit=commit,
@@ -47,18 +50,19 @@ def sync(writes: Writes, epoch: Epoch, request: SyncRequest, page: PageRequest) 
                 records=state.records
                 if commit is None
                 else {**state.records, **{record.key: record for record in commit.records}},
-                page=_page(writes, stored, request, page),
+                page=_page(writes, written, request, page),
             )
         case _:
             assert_never(decision)
 
 
-def _load(writes: Writes, epoch: Epoch, request: SyncRequest) -> tuple[StoredHead | None, SyncState]:
+def _load(writes: Writes, epoch: Epoch, request: SyncRequest) -> tuple[StoredStanding | None, SyncState]:
     viewer = request.viewer
-    stored = writes.head(viewer, request.ref)
+    stored = writes.standing(viewer, request.ref)
     return stored, SyncState(
         epoch=epoch,
         head=None if stored is None else stored.head,
+        role=None if stored is None else stored.role,
         owned=writes.usage(viewer.identity).datasets if stored is None else 0,
         receipt=writes.receipt(viewer.author, request.mutation_id),
         records=writes.records_of_keys(stored.number, request.keys) if stored is not None else {},

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from syncline.core.ids import Version
+from syncline.core.ids import IdentityId, InvitationId, Version
 from syncline.core.model import DatasetHead, Record
 from syncline.core.receipts import Receipt
-from syncline.storage.rows import Bindings, head_bindings, micros, receipt_bindings, record_bindings
+from syncline.core.sharing import Invitation, Member
+from syncline.storage.rows import (
+    Bindings,
+    head_bindings,
+    invitation_bindings,
+    member_bindings,
+    micros,
+    receipt_bindings,
+    record_bindings,
+)
 from syncline.storage.sqlite_lookups import Lookups, StoredHead
 
 Pruning = list[tuple[int, Version]]
@@ -31,9 +40,31 @@ class Writes(Lookups):
         )
 
     def delete_dataset(self, stored: StoredHead) -> None:
-        """Keep the head, which says when it was deleted, and drop the records."""
+        """Keep the head, which says when it was deleted, and its members, who are to be told; drop all else."""
         self._run("delete_head", {**head_bindings(stored.head), "number": stored.number})
         self._run("delete_records", {"number": stored.number})
+        self._run("drop_invitations", {"number": stored.number})
+
+    # --- members and invitations --------------------------------------------------------------------------------------
+
+    def update_sharing(self, stored: StoredHead) -> None:
+        """Write the owner and the scope of a dataset's head."""
+        self._run(
+            "update_sharing",
+            {"owner": stored.head.owner, "scope": stored.head.scope, "number": stored.number},
+        )
+
+    def put_member(self, number: int, member: Member) -> None:
+        self._run("put_member", {"dataset": number, **member_bindings(member)})
+
+    def drop_member(self, number: int, identity: IdentityId) -> None:
+        self._run("drop_member", {"dataset": number, "identity": identity})
+
+    def put_invitation(self, number: int, invitation: Invitation) -> None:
+        self._run("put_invitation", {"dataset": number, **invitation_bindings(invitation)})
+
+    def drop_invitation(self, id_: InvitationId) -> None:
+        self._run("drop_invitation", {"id": bytes.fromhex(id_)})
 
     # --- records and receipts -----------------------------------------------------------------------------------------
 
@@ -65,6 +96,11 @@ class Writes(Lookups):
 
     def prune_receipts(self, *, before: datetime, batch: int) -> int:
         self._run("prune_receipts", {"before": micros(before), "batch": batch})
+        return self.connection.changes()
+
+    def prune_invitations(self, *, before: datetime, batch: int) -> int:
+        """Those that expired before ``before``."""
+        self._run("prune_invitations", {"before": micros(before), "batch": batch})
         return self.connection.changes()
 
     def prune_deleted_datasets(self, *, before: datetime, batch: int) -> int:

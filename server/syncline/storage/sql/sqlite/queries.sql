@@ -5,41 +5,75 @@ SELECT value FROM meta WHERE name = 'epoch';
 UPDATE meta SET value = lower(hex(randomblob(8))) WHERE name = 'epoch' RETURNING value;
 
 -- name: head_by_id
+-- With the viewer's role in it.
 SELECT
     number, id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
-    updated_by_identity, updated_by_device, pruned_through, deleted_at
+    updated_by_identity, updated_by_device, pruned_through, scope, deleted_at,
+    CASE owner
+        WHEN :viewer THEN 'OWNER'
+        ELSE (SELECT role FROM members WHERE members.dataset = datasets.number AND members.identity = :viewer)
+    END AS role
 FROM datasets
-WHERE id = :id AND owner = :owner;
+WHERE id = :id AND role IS NOT NULL;
+
+-- name: any_head
+-- Whoever asks.
+SELECT
+    number, id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
+    updated_by_identity, updated_by_device, pruned_through, scope, deleted_at
+FROM datasets
+WHERE id = :id;
 
 -- name: head_by_name
 SELECT
     number, id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
-    updated_by_identity, updated_by_device, pruned_through, deleted_at
+    updated_by_identity, updated_by_device, pruned_through, scope, deleted_at,
+    'OWNER' AS role
 FROM datasets
-WHERE owner = :owner AND name = :name AND deleted_at IS NULL;
+WHERE owner = :viewer AND name = :name AND deleted_at IS NULL;
 
 -- name: live_heads
-SELECT
-    number, id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
-    updated_by_identity, updated_by_device, pruned_through, deleted_at
-FROM datasets
-WHERE owner = :owner AND name > :after AND deleted_at IS NULL
-ORDER BY name
+SELECT * FROM (
+    SELECT
+        number, id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
+        updated_by_identity, updated_by_device, pruned_through, scope, deleted_at,
+        'OWNER' AS role
+    FROM datasets
+    WHERE owner = :viewer AND deleted_at IS NULL AND :owned AND name >= :name
+    UNION ALL
+    SELECT
+        d.number, d.id, d.owner, d.name, d.version, d.record_count, d.size_bytes, d.conflict_policy, d.created_at, d.updated_at,
+        d.updated_by_identity, d.updated_by_device, d.pruned_through, d.scope, d.deleted_at,
+        m.role
+    FROM members AS m CROSS JOIN datasets AS d ON d.number = m.dataset
+    WHERE m.identity = :viewer AND d.deleted_at IS NULL AND :shared
+)
+WHERE (name, id) > (:name, :after)
+ORDER BY name, id
 LIMIT :first;
 
 -- name: deleted_heads
 SELECT
     number, id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
-    updated_by_identity, updated_by_device, pruned_through, deleted_at
+    updated_by_identity, updated_by_device, pruned_through, scope, deleted_at
 FROM datasets
-WHERE id IN (SELECT unhex(value) FROM json_each(:ids)) AND owner = :owner AND deleted_at IS NOT NULL;
+WHERE
+    id IN (SELECT unhex(value) FROM json_each(:ids))
+    AND deleted_at IS NOT NULL
+    AND (owner = :viewer OR EXISTS (SELECT 1 FROM members WHERE dataset = number AND identity = :viewer));
 
--- name: owned
--- Of each owner in a JSON array, the live datasets.
-SELECT owner, id FROM datasets WHERE owner IN (SELECT value FROM json_each(:owners)) AND deleted_at IS NULL;
+-- name: visible
+-- Of each identity in a JSON array, the live datasets that it sees.
+SELECT owner, id, 'OWNER'
+FROM datasets
+WHERE owner IN (SELECT value FROM json_each(:identities)) AND deleted_at IS NULL
+UNION ALL
+SELECT m.identity, d.id, m.role
+FROM members AS m CROSS JOIN datasets AS d ON d.number = m.dataset
+WHERE m.identity IN (SELECT value FROM json_each(:identities)) AND d.deleted_at IS NULL;
 
 -- name: head_marks
-SELECT id, version, deleted_at IS NOT NULL
+SELECT id, version, scope, deleted_at IS NOT NULL
 FROM datasets
 WHERE id IN (SELECT unhex(value) FROM json_each(:ids));
 
@@ -51,10 +85,10 @@ WHERE owner = :owner AND deleted_at IS NULL;
 -- name: insert_head
 INSERT INTO datasets (
     id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
-    updated_by_identity, updated_by_device, pruned_through, tombstones
+    updated_by_identity, updated_by_device, pruned_through, scope, tombstones
 ) VALUES (
     :id, :owner, :name, :version, :record_count, :size_bytes, :conflict_policy, :created_at, :updated_at,
-    :updated_by_identity, :updated_by_device, :pruned_through, :tombstones
+    :updated_by_identity, :updated_by_device, :pruned_through, :scope, :tombstones
 )
 RETURNING number;
 
@@ -66,11 +100,15 @@ SET
     tombstones = tombstones + :more_tombstones
 WHERE number = :number;
 
+-- name: update_sharing
+UPDATE datasets SET owner = :owner, scope = :scope WHERE number = :number;
+
 -- name: delete_head
 UPDATE datasets
 SET
     record_count = 0, size_bytes = 0, tombstones = 0, updated_at = :updated_at,
-    updated_by_identity = :updated_by_identity, updated_by_device = :updated_by_device, deleted_at = :deleted_at
+    updated_by_identity = :updated_by_identity, updated_by_device = :updated_by_device, scope = :scope,
+    deleted_at = :deleted_at
 WHERE number = :number;
 
 -- name: delete_records
@@ -80,7 +118,15 @@ DELETE FROM records WHERE dataset = :number;
 SELECT
     key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time, field_versions, unseen
 FROM records
-WHERE dataset = (SELECT number FROM datasets WHERE id = :id) AND key = :key;
+WHERE dataset = (
+    SELECT number FROM datasets
+    WHERE
+        id = :id
+        AND (
+            owner = :viewer
+            OR EXISTS (SELECT 1 FROM members WHERE members.dataset = number AND members.identity = :viewer)
+        )
+) AND key = :key;
 
 -- name: records_of_keys
 SELECT
@@ -92,7 +138,15 @@ WHERE dataset = :number AND key IN (SELECT value FROM json_each(:keys));
 SELECT
     key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time, field_versions, unseen
 FROM records
-WHERE dataset = (SELECT number FROM datasets WHERE id = :id) AND key >= :from AND key < :until AND value IS NOT NULL
+WHERE dataset = (
+    SELECT number FROM datasets
+    WHERE
+        id = :id
+        AND (
+            owner = :viewer
+            OR EXISTS (SELECT 1 FROM members WHERE members.dataset = number AND members.identity = :viewer)
+        )
+) AND key >= :from AND key < :until AND value IS NOT NULL
 ORDER BY key
 LIMIT :first;
 
@@ -179,3 +233,37 @@ SELECT min(updated_at) FROM records WHERE value IS NULL;
 
 -- name: oldest_receipt
 SELECT min(created_at) FROM receipts;
+
+-- name: members
+SELECT identity, role, since FROM members WHERE dataset = :number ORDER BY identity;
+
+-- name: put_member
+INSERT INTO members (dataset, identity, role, since) VALUES (:dataset, :identity, :role, :since)
+ON CONFLICT (dataset, identity) DO UPDATE SET role = excluded.role, since = excluded.since;
+
+-- name: drop_member
+DELETE FROM members WHERE dataset = :dataset AND identity = :identity;
+
+-- name: invitations
+SELECT id, code_hash, role, uses_left, created_at, expires_at
+FROM invitations
+WHERE dataset = :number
+ORDER BY created_at, id;
+
+-- name: dataset_of_code
+SELECT d.id FROM invitations AS i INNER JOIN datasets AS d ON d.number = i.dataset WHERE i.code_hash = :code_hash;
+
+-- name: put_invitation
+INSERT INTO invitations (id, code_hash, dataset, role, uses_left, created_at, expires_at)
+VALUES (:id, :code_hash, :dataset, :role, :uses_left, :created_at, :expires_at)
+ON CONFLICT (id) DO UPDATE SET uses_left = excluded.uses_left;
+
+-- name: drop_invitation
+DELETE FROM invitations WHERE id = :id;
+
+-- name: drop_invitations
+DELETE FROM invitations WHERE dataset = :number;
+
+-- name: prune_invitations
+DELETE FROM invitations
+WHERE id IN (SELECT id FROM invitations WHERE expires_at < :before ORDER BY expires_at LIMIT :batch);
