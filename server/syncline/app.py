@@ -29,6 +29,7 @@ from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
 from syncline.service.housekeeping import Housekeeping
 from syncline.service.memberships import Memberships
+from syncline.service.sharing import Sharing
 from syncline.service.subscriptions import Subscriptions
 from syncline.service.sync import Syncs
 from syncline.storage.sqlite import SqliteStore
@@ -71,6 +72,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         engine=Engine(schema, Documents(schema, _document_limits(settings), **_document_cache(settings))),
         services=Services(
             datasets=datasets,
+            sharing=Sharing(store, datasets, utc_now, metrics),
             syncs=Syncs(store, bus, utc_now, datasets, metrics),
             subscriptions=Subscriptions(store, memberships, channels),
         ),

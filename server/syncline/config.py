@@ -154,6 +154,9 @@ class Settings(BaseSettings):
     max_key_bytes: int = _count(1_024, "Length of a record's key in UTF-8.", group=_DATA, unit="bytes")
     max_changes_per_sync: int = _count(1_024, "Changes that one sync may propose.", group=_DATA)
 
+    max_members: int = _count(100, "Members of a dataset, its owner included.", group=_DATA)
+    max_invitations: int = _count(100, "Invitations to a dataset that have not expired.", group=_DATA)
+
     max_body_bytes: int = _count(4 * _MIB, "Size of an HTTP request's body.", group=_REQUESTS, unit="bytes")
     max_message_bytes: int = _count(4 * _MIB, "Size of a WebSocket message.", group=_REQUESTS, unit="bytes")
     max_document_tokens: int = _count(5_000, "Lexical tokens of a GraphQL document.", group=_REQUESTS)
@@ -240,6 +243,8 @@ class Settings(BaseSettings):
             records=self.max_records,
             key_bytes=self.max_key_bytes,
             changes_per_sync=self.max_changes_per_sync,
+            members=self.max_members,
+            invitations=self.max_invitations,
         )
 
     @property

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from syncline.core.ids import DatasetId, IdentityId
+from syncline.core.ids import DatasetId, IdentityId, Tenant
 from syncline.ports import Topic
 
 
-def dataset_topic(dataset: DatasetId) -> Topic:
-    """Rung for each commit of the dataset, and when it is deleted."""
-    return Topic(f"dataset:{dataset}")
+def dataset_topic(tenant: Tenant, dataset: DatasetId) -> Topic:
+    """Rung for each commit of the dataset, when somebody's standing in it changes, and when it is deleted."""
+    return Topic(f"dataset:{tenant}:{dataset}")
 
 
 def identity_topic(identity: IdentityId) -> Topic:
-    """Rung when the datasets that the identity can see become more or fewer."""
+    """Rung when the datasets that the identity can see become more or fewer, or its role in one changes."""
     return Topic(f"identity:{identity}")

@@ -11,6 +11,7 @@ from syncline.core.model import Viewer
 from syncline.errors import Unauthenticated
 from syncline.ports import Credential
 from syncline.service.datasets import Datasets
+from syncline.service.sharing import Sharing
 from syncline.service.subscriptions import Subscriptions
 from syncline.service.sync import Syncs
 
@@ -20,6 +21,7 @@ class Services:
     """All that resolvers may call."""
 
     datasets: Datasets
+    sharing: Sharing
     syncs: Syncs
     subscriptions: Subscriptions
 

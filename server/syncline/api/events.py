@@ -70,7 +70,14 @@ class AccessGranted:
     role: model.Role
 
 
-@strawberry.type(description="The viewer may no longer see this dataset.")
+@strawberry.type(description="The viewer's role in a dataset is another one now.")
+class RoleChanged:
+    dataset_id: strawberry.ID
+    name: str
+    role: model.Role
+
+
+@strawberry.type(description="The viewer may no longer see this dataset. It is still there for others.")
 class AccessEnded:
     dataset_id: strawberry.ID
 
@@ -80,10 +87,10 @@ DatasetEvent: TypeAlias = Annotated[
     strawberry.union("DatasetEvent", description="What a subscription to one dataset tells. The first one is Ready."),
 ]
 IdentityEvent: TypeAlias = Annotated[
-    Ready | Commit | ResyncRequired | DatasetCreated | DatasetDeleted | AccessGranted | AccessEnded,
+    Ready | Commit | ResyncRequired | DatasetCreated | DatasetDeleted | AccessGranted | RoleChanged | AccessEnded,
     strawberry.union("IdentityEvent", description="What a subscription to everything tells. The first event is Ready."),
 ]
-Event = Ready | Commit | ResyncRequired | DatasetCreated | DatasetDeleted
+Event = Ready | Commit | ResyncRequired | DatasetCreated | DatasetDeleted | AccessGranted | RoleChanged | AccessEnded
 
 
 def event_of(event: events.FeedEvent) -> Event:
@@ -99,6 +106,12 @@ def event_of(event: events.FeedEvent) -> Event:
             return DatasetCreated(dataset_id=strawberry.ID(event.head.id), name=event.head.name)
         case events.DatasetDeleted():
             return DatasetDeleted(dataset_id=strawberry.ID(event.dataset), name=event.name)
+        case events.AccessGranted():
+            return AccessGranted(dataset_id=strawberry.ID(event.head.id), name=event.head.name, role=event.role)
+        case events.RoleChanged():
+            return RoleChanged(dataset_id=strawberry.ID(event.head.id), name=event.head.name, role=event.role)
+        case events.AccessEnded():
+            return AccessEnded(dataset_id=strawberry.ID(event.dataset))
         case _:
             assert_never(event)
 

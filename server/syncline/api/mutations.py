@@ -8,15 +8,16 @@ from syncline.api.context import Info
 from syncline.api.events import DatasetDeleted, resync_of
 from syncline.api.inputs import CreateDatasetInput, DatasetRef, SyncInput, UpdateDatasetInput
 from syncline.api.scalars import since_of
+from syncline.api.sharing import SharingMutation
 from syncline.api.sync_results import sync_result
 from syncline.api.types import Dataset, SyncResult
 from syncline.core.commit import Resync
 from syncline.core.ids import dataset_name, mutation_id
-from syncline.core.model import ConflictPolicy
+from syncline.core.model import ConflictPolicy, Role
 
 
 @strawberry.type
-class Mutation:
+class Mutation(SharingMutation):
     @strawberry.mutation(
         description=(
             "Push and pull in one atomic step. A dataset named here for the first time is created. "
@@ -44,13 +45,13 @@ class Mutation:
         head = await datasets.create(
             info.context.viewer, dataset_name(input.name), input.conflict_policy or ConflictPolicy.REJECT
         )
-        return Dataset.of(head, await datasets.epoch())
+        return Dataset.of(head, Role.OWNER, await datasets.epoch())
 
     @strawberry.mutation(description="Change how a dataset treats conflicts.")
     async def update_dataset(self, info: Info, input: UpdateDatasetInput) -> Dataset:  # noqa: A002
         datasets = info.context.services.datasets
         head = await datasets.update(info.context.viewer, input.dataset.value(), input.conflict_policy)
-        return Dataset.of(head, await datasets.epoch())
+        return Dataset.of(head, Role.OWNER, await datasets.epoch())
 
     @strawberry.mutation(description="Delete a dataset and its records. Every device that knew it is told.")
     async def delete_dataset(self, info: Info, dataset: DatasetRef) -> DatasetDeleted:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import strawberry
 from strawberry import UNSET
 
@@ -26,15 +24,12 @@ from syncline.api.types import (
 )
 from syncline.core.checkpoint import START, Since
 from syncline.core.commit import resync_needed
-from syncline.core.ids import DatasetName
+from syncline.core.ids import DatasetId, DatasetName, dataset_id, dataset_name, shown
+from syncline.core.model import DatasetScope
 from syncline.core.pages import LogRead
+from syncline.errors import InvalidCursor, InvalidInput
 
-
-@strawberry.enum(description="Which datasets: the viewer's own, those shared with it, or all.")
-class DatasetScope(StrEnum):
-    ALL = "ALL"
-    OWNED = "OWNED"
-    SHARED = "SHARED"
+strawberry.enum(DatasetScope, description="Which datasets: the viewer's own, those shared with it, or all.")
 
 
 @strawberry.type
@@ -43,7 +38,7 @@ class Query:
     def viewer(self, info: Info) -> Viewer:
         viewer, limits = info.context.viewer, info.context.services.datasets.limits
         return Viewer(
-            identity_id=strawberry.ID(viewer.identity),
+            identity_id=strawberry.ID(shown(viewer.identity)),
             device_id=None if viewer.device is None else strawberry.ID(viewer.device),
             guest=False,
             limits=Limits(
@@ -52,13 +47,17 @@ class Query:
                 records=limits.records,
                 key_bytes=limits.key_bytes,
                 changes_per_sync=limits.changes_per_sync,
+                members=limits.members,
+                invitations=limits.invitations,
             ),
         )
 
     @strawberry.field(description="One dataset; null if there is none of this name.")
     async def dataset(self, info: Info, dataset: DatasetRef) -> Dataset | None:
-        head = await info.context.services.datasets.find(info.context.viewer, dataset.value())
-        return None if head is None else Dataset.of(head, await info.context.services.datasets.epoch())
+        found = await info.context.services.datasets.find(info.context.viewer, dataset.value())
+        if found is None:
+            return None
+        return Dataset.of(found.head, found.role, await info.context.services.datasets.epoch())
 
     @strawberry.field(description="Datasets by name.")
     async def datasets(
@@ -68,14 +67,15 @@ class Query:
         after: str | None = UNSET,
         scope: DatasetScope | None = DatasetScope.ALL,
     ) -> DatasetConnection:
-        viewer, size = info.context.viewer, page_size(first, default=20)
-        if scope is DatasetScope.SHARED:
-            return DatasetConnection(edges=[], nodes=[], page_info=PageInfo(has_next_page=False, end_cursor=None))
-        place = DatasetName(place_of(after)) if after else None
-        part = await info.context.services.datasets.list(viewer, first=size, after=place)
+        part = await info.context.services.datasets.list(
+            info.context.viewer,
+            scope or DatasetScope.ALL,
+            first=page_size(first, default=20),
+            after=_place(after) if after else None,
+        )
         epoch = await info.context.services.datasets.epoch()
-        nodes = [Dataset.of(head, epoch) for head in part.items]
-        edges = [DatasetEdge(cursor=cursor_of(node.name), node=node) for node in nodes]
+        nodes = [Dataset.of(each.head, each.role, epoch) for each in part.items]
+        edges = [DatasetEdge(cursor=cursor_of(f"{node.name} {node.id}"), node=node) for node in nodes]
         return DatasetConnection(
             edges=edges,
             nodes=nodes,
@@ -89,6 +89,14 @@ class Query:
             info.context.viewer, dataset.value(), place, first=page_size(first, default=500)
         )
         return _pulled(read, place)
+
+
+def _place(cursor: str) -> tuple[DatasetName, DatasetId]:
+    name, _, id_ = place_of(cursor).partition(" ")
+    try:
+        return dataset_name(name), dataset_id(id_)
+    except InvalidInput:
+        raise InvalidCursor("not one of datasets") from None
 
 
 def _pulled(read: LogRead, since: Since) -> PullResult:

@@ -29,7 +29,7 @@ from syncline.ports import Synced
 
 def sync_result(synced: Synced, changes: Sequence[Change]) -> SyncApplied | SyncConflicted:
     """What the device is told of ``synced``, the outcome of ``changes``."""
-    dataset = Dataset.of(synced.head, synced.epoch)
+    dataset = Dataset.of(synced.head, synced.role, synced.epoch)
     checkpoint, has_more = _pulled(synced)
     records = [] if synced.page is None else [Record.of(record) for record in synced.page.records]
     if synced.conflicted:

@@ -11,10 +11,10 @@ from strawberry import UNSET
 from syncline.api.context import Info
 from syncline.api.cursors import cursor_of, page_size, place_of
 from syncline.api.scalars import JSON, Checkpoint
-from syncline.core import conflicts, model
+from syncline.core import conflicts, model, sharing
 from syncline.core.checkpoint import Checkpoint as CoreCheckpoint
 from syncline.core.checkpoint import ResyncReason
-from syncline.core.ids import Epoch, RecordKey, record_key
+from syncline.core.ids import Epoch, RecordKey, identity_id, record_key, shown, tenant_of
 from syncline.core.json_values import JsonText
 
 # The core's enums serve the schema as they are.
@@ -42,7 +42,7 @@ class Author:
     @staticmethod
     def of(author: model.Author) -> Author:
         return Author(
-            identity_id=strawberry.ID(author.identity),
+            identity_id=strawberry.ID(shown(author.identity)),
             device_id=None if author.device is None else strawberry.ID(author.device),
         )
 
@@ -102,14 +102,57 @@ class RecordConnection:
     page_info: PageInfo
 
 
+@strawberry.type(description="An identity's standing in a dataset.")
+class Member:
+    identity_id: strawberry.ID
+    role: model.Role
+    since: datetime = strawberry.field(description="When it became a member.")
+
+    @staticmethod
+    def of(member: sharing.Member) -> Member:
+        return Member(identity_id=strawberry.ID(shown(member.identity)), role=member.role, since=member.since)
+
+
+@strawberry.type
+class MemberEdge:
+    cursor: str
+    node: Member
+
+
+@strawberry.type(description="The owner, then the others in the order of their ids.")
+class MemberConnection:
+    edges: list[MemberEdge]
+    nodes: list[Member]
+    page_info: PageInfo
+
+
+@strawberry.type(description="Lets whoever has its code become a member.")
+class Invitation:
+    id: strawberry.ID
+    role: model.Role
+    uses_left: int
+    created_at: datetime
+    expires_at: datetime
+
+    @staticmethod
+    def of(invitation: sharing.Invitation) -> Invitation:
+        return Invitation(
+            id=strawberry.ID(invitation.id),
+            role=invitation.role,
+            uses_left=invitation.uses_left,
+            created_at=invitation.created_at,
+            expires_at=invitation.expires_at,
+        )
+
+
 @strawberry.type(description="A named set of records: the unit of sync, order, sharing and quota.")
 class Dataset:
     head: strawberry.Private[model.DatasetHead]
-    epoch: strawberry.Private[Epoch]
 
     id: strawberry.ID
     name: str
     owner_id: strawberry.ID
+    role: model.Role = strawberry.field(description="The viewer's standing in this dataset.")
     version: int = strawberry.field(description="How many commits were made; each raises it by exactly one.")
     checkpoint: Checkpoint = strawberry.field(description="Where the dataset stands now.")
     conflict_policy: model.ConflictPolicy
@@ -120,13 +163,13 @@ class Dataset:
     updated_by: Author | None
 
     @staticmethod
-    def of(head: model.DatasetHead, epoch: Epoch) -> Dataset:
+    def of(head: model.DatasetHead, role: model.Role, epoch: Epoch) -> Dataset:
         return Dataset(
             head=head,
-            epoch=epoch,
             id=strawberry.ID(head.id),
             name=head.name,
-            owner_id=strawberry.ID(head.owner),
+            owner_id=strawberry.ID(shown(head.owner)),
+            role=role,
             version=head.version,
             checkpoint=checkpoint_of(epoch, head),
             conflict_policy=head.conflict_policy,
@@ -137,13 +180,9 @@ class Dataset:
             updated_by=None if head.updated_by is None else Author.of(head.updated_by),
         )
 
-    @strawberry.field(description="The viewer's standing in this dataset.")
-    def role(self, info: Info) -> model.Role:
-        return info.context.services.datasets.role(info.context.viewer, self.head)
-
     @strawberry.field(description="One record, or its tombstone.")
     async def record(self, info: Info, key: str) -> Record | None:
-        record = await info.context.services.datasets.record(self.head, record_key(key))
+        record = await info.context.services.datasets.record(info.context.viewer, self.head.id, record_key(key))
         return None if record is None else Record.of(record)
 
     @strawberry.field(description="Live records by key; with prefix, those whose keys begin with it.")
@@ -151,7 +190,8 @@ class Dataset:
         self, info: Info, first: int | None = 100, after: str | None = UNSET, prefix: str | None = UNSET
     ) -> RecordConnection:
         part = await info.context.services.datasets.records(
-            self.head,
+            info.context.viewer,
+            self.head.id,
             first=page_size(first, default=100),
             after=RecordKey(place_of(after)) if after else None,
             prefix=prefix or "",
@@ -163,6 +203,28 @@ class Dataset:
             nodes=nodes,
             page_info=PageInfo(has_next_page=part.has_more, end_cursor=edges[-1].cursor if edges else None),
         )
+
+    @strawberry.field(description="Who may see the dataset: the owner first.")
+    async def members(self, info: Info, first: int | None = 100, after: str | None = UNSET) -> MemberConnection:
+        viewer = info.context.viewer
+        part = await info.context.services.sharing.members(
+            viewer,
+            self.head.id,
+            first=page_size(first, default=100),
+            after=identity_id(place_of(after), tenant_of(viewer.identity)) if after else None,
+        )
+        nodes = [Member.of(member) for member in part.items]
+        edges = [MemberEdge(cursor=cursor_of(node.identity_id), node=node) for node in nodes]
+        return MemberConnection(
+            edges=edges,
+            nodes=nodes,
+            page_info=PageInfo(has_next_page=part.has_more, end_cursor=edges[-1].cursor if edges else None),
+        )
+
+    @strawberry.field(description="Those that are good now. Nobody but the owner sees any.")
+    async def invitations(self, info: Info) -> list[Invitation]:
+        invitations = await info.context.services.sharing.invitations(info.context.viewer, self.head.id)
+        return [Invitation.of(invitation) for invitation in invitations]
 
 
 @strawberry.type
@@ -191,6 +253,8 @@ class Limits:
     records: int = strawberry.field(description="Live records of one dataset.")
     key_bytes: int = strawberry.field(description="UTF-8 bytes of one key.")
     changes_per_sync: int
+    members: int = strawberry.field(description="Members of one dataset, its owner included.")
+    invitations: int = strawberry.field(description="Invitations to one dataset at a time.")
 
 
 @strawberry.type(description="Who is asking: identity and device of this request.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from syncline.core.checkpoint import Since
 from syncline.core.commit import Resync
 from syncline.core.ids import DatasetId, DatasetName
-from syncline.core.model import Commit, DatasetHead
+from syncline.core.model import Commit, DatasetHead, Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,4 +37,27 @@ class DatasetDeleted:
     name: DatasetName
 
 
-FeedEvent = Ready | Commit | Resync | DatasetCreated | DatasetDeleted
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessGranted:
+    """A dataset of somebody else's that the viewer sees now; its records follow as commits."""
+
+    head: DatasetHead
+    role: Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleChanged:
+    """The viewer's role in a dataset is another one now."""
+
+    head: DatasetHead
+    role: Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessEnded:
+    """A dataset that the viewer may no longer see. It is still there for others."""
+
+    dataset: DatasetId
+
+
+FeedEvent = Ready | Commit | Resync | DatasetCreated | DatasetDeleted | AccessGranted | RoleChanged | AccessEnded

@@ -222,9 +222,7 @@ def _owners(request: SharingRequest, state: SharingState, head: DatasetHead, act
                 return _changed(head, Role.OWNER, put=_member(act.identity, act.role, request.now))
             return _changed(head, Role.OWNER, put=replace(before, role=act.role))
         case RemoveMember():
-            _check_other(
-                act.identity, owner, "the owner cannot be removed; transfer the ownership first"
-            )
+            _check_other(act.identity, owner, "the owner cannot be removed; transfer the ownership first")
             if act.identity not in state.members:
                 return SharingDecision(head=head, role=Role.OWNER)
             return _changed(head, Role.OWNER, dropped=(act.identity,))

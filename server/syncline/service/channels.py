@@ -13,14 +13,14 @@ from contextlib import suppress
 from syncline.core import feed
 from syncline.core.checkpoint import Checkpoint, Since
 from syncline.core.feed import Hint, Mark, OnHint
-from syncline.core.ids import DatasetId
-from syncline.core.model import Commit, DatasetHead, DatasetRef, Position, Viewer
+from syncline.core.ids import DatasetId, IdentityId, tenant_of
+from syncline.core.model import Commit, DatasetHead, DatasetRef, Position, Role, Viewer
 from syncline.core.pages import MAX_FEED_PAGE_BYTES, LogRead, PageRequest, author_of
 from syncline.errors import SynclineError
 from syncline.logs import get_logger
 from syncline.metrics import Metrics
-from syncline.ports import Bus, Store, Watch
-from syncline.service.fan_out import FanOut
+from syncline.ports import Access, Bus, Store, Watch
+from syncline.service.fan_out import FanOut, Follower
 from syncline.topics import dataset_topic
 
 _log = get_logger(__name__)
@@ -42,7 +42,9 @@ class Channel:
         self.references = 0
         self.gone = False
         """The dataset was deleted: followers are to read the log, which tells them."""
-        self._owner = Viewer(identity=head.owner, device=None)
+        self._tenant = tenant_of(head.owner)
+        self._access = Access(scope=0, roles={})
+        """Who may follow. Of a dataset that was never shared, nobody need look that up."""
         self._store = store
         self._metrics = metrics
         self._fan_out: FanOut | None = None
@@ -64,10 +66,20 @@ class Channel:
             raise RuntimeError("the channel is not open")
         return self._fan_out
 
+    @property
+    def scope(self) -> int:
+        """As of which it is known who may follow."""
+        return self._access.scope
+
+    def role_of(self, identity: IdentityId) -> Role | None:
+        """The identity's, as far as this node knows; None: it may not follow."""
+        return self._access.roles.get(identity)
+
     async def open(self, bus: Bus) -> None:
         """Listen to the bus first, then look where the dataset stands. In this order nothing can fall between."""
-        self._watch = await bus.watch(dataset_topic(self.dataset), self.on_hint)
+        self._watch = await bus.watch(dataset_topic(self._tenant, self.dataset), self.on_hint)
         read = await self._read(None)
+        await self._look_who_sees(read)
         self._fan_out = FanOut(Mark(read.epoch, read.start), on_pass=self._metrics.delivered)
         if self._look_again:
             self.read_log()
@@ -96,7 +108,7 @@ class Channel:
         match feed.on_hint(self._fan_out.taken, hint):
             case OnHint.IGNORE:
                 return
-            case OnHint.DELIVER if hint.commit is not None:
+            case OnHint.DELIVER if hint.commit is not None and hint.commit.scope == self._access.scope:
                 self._fan_out.add(hint.commit)
             case _:
                 if feed.shows_a_gap(self._fan_out.taken, hint):
@@ -117,6 +129,24 @@ class Channel:
         if self._no_pause is not None:
             self._no_pause.set()
 
+    async def _look_who_sees(self, read: LogRead) -> bool:
+        """Make sure that who may follow is known as of what was read, or later. True: it may be others than before.
+
+        Before this, nothing of what was read may be delivered.
+        """
+        head = read.head
+        if head is None or head.scope == self._access.scope:
+            if head is not None and not head.scope:
+                self._access = Access(scope=0, roles={head.owner: Role.OWNER})
+            return False
+        access = await self._store.access(self._tenant, self.dataset)
+        if access is not None:
+            self._access = access
+        return True
+
+    def _may_not_follow(self, follower: Follower) -> bool:
+        return follower.identity not in self._access.roles
+
     async def _read_on(self) -> None:
         failures = 0
         try:
@@ -124,6 +154,8 @@ class Channel:
                 self._look_again = False
                 try:
                     read = await self._read(self.fan_out.taken)
+                    if await self._look_who_sees(read):
+                        self.fan_out.expel(self._may_not_follow)
                 except SynclineError as error:
                     _log.warning("channel_read_failed", dataset=self.dataset, code=error.code)
                     await self._pause(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
@@ -145,7 +177,7 @@ class Channel:
 
     async def _read(self, mark: Mark | None) -> LogRead:
         since = None if mark is None else Checkpoint(mark.epoch, self.dataset, mark.position)
-        return await self._store.read_log(self._owner, DatasetRef(id=self.dataset), since, _FEED_PAGE)
+        return await self._store.node_log(self._tenant, self.dataset, since, _FEED_PAGE)
 
     def _take(self, read: LogRead) -> bool:
         """Have delivered what was read. True: there is more."""
@@ -167,6 +199,7 @@ class Channel:
                     position=page.position,
                     author=author_of(page.records),
                     records=page.records,
+                    scope=read.live_head.scope,
                 )
             )
         return page.has_more
@@ -219,9 +252,10 @@ class Channels:
         if not isinstance(since, Checkpoint):
             return None
         channel = self._channels.get(since.dataset)
-        if channel is None or not channel.follows or channel.head.owner != viewer.identity:
+        role = None if channel is None or not channel.follows else channel.role_of(viewer.identity)
+        if channel is None or role is None:
             return None
-        if ref.id not in (None, channel.dataset) or ref.name not in (None, channel.head.name):
+        if ref.id != channel.dataset and (ref.name != channel.head.name or role is not Role.OWNER):
             return None
         mark = channel.fan_out.mark
         return channel.head if (mark.epoch, mark.position) == (since.epoch, since.position) else None
@@ -251,6 +285,7 @@ class Channels:
             if head is not None and Position(head.version) > channel.fan_out.taken.position:
                 behind = True
                 self.metrics.bus_gaps["sweep"].inc()
+            behind = behind or (head is not None and head.scope != channel.scope)
             if behind and self._channels.get(dataset) is channel:
                 channel.look_now()
 

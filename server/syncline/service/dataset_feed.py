@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from syncline.core.checkpoint import START, Checkpoint, ResyncReason, Since
 from syncline.core.commit import Resync, resync_needed
 from syncline.core.events import DatasetDeleted, Ready
 from syncline.core.ids import DatasetId
-from syncline.core.model import BEGINNING, DatasetRef, Viewer
+from syncline.core.model import BEGINNING, DatasetHead, DatasetRef, Role, Viewer
 from syncline.core.pages import LogRead, RecordFilter
 from syncline.errors import DatasetNotFound
 from syncline.ports import Store
@@ -88,23 +90,34 @@ class DatasetFeed(Feed):
 
     async def _tell_of_other_log(self, since: Checkpoint, resync: Resync) -> None:
         if resync.reason is ResyncReason.DATASET_RECREATED:
-            known = await self._store.deleted_datasets(self.viewer.identity, [since.dataset])
+            known = await self._store.deleted_datasets(self.viewer, [since.dataset])
             if known and known[0].name == self._ref.name:
                 await self._send(DatasetDeleted(dataset=known[0].id, name=known[0].name))
                 return
         await self._send(resync)
 
-    def _follows_all_of(self, owned: frozenset[DatasetId]) -> bool:
-        # A name is one dataset's as long as that lives.
-        return bool(self._cursors) and owned >= self._cursors.keys()
+    def _follows_all_of(self, visible: Mapping[DatasetId, Role]) -> bool:
+        # A name is one dataset's as long as that lives and has the same owner.
+        return bool(self._cursors) and all(visible.get(dataset) is Role.OWNER for dataset in self._cursors)
 
     async def _reconcile(self) -> None:
-        head = await self._store.dataset(self.viewer, self._ref)
+        standing = await self._store.dataset(self.viewer, self._ref)
+        head = None if standing is None else standing.head
         for cursor in list(self._cursors.values()):
-            if head is None or cursor.head.id != head.id:
+            if (head is None or cursor.head.id != head.id) and not await self._stays_on(cursor, head):
                 await self._drop(cursor)
         if head is not None and head.deleted_at is None and head.id not in self._cursors:
             await self._follow(head, await self._store.epoch(), BEGINNING)
+
+    async def _stays_on(self, cursor: Cursor, successor: DatasetHead | None) -> bool:
+        """Whether to go on with a dataset that the name does not stand for any more.
+
+        Who handed it over still sees it, and may go on until there is another one of that name.
+        """
+        if successor is not None:
+            return False
+        standing = await self._store.dataset(self.viewer, DatasetRef(id=cursor.head.id))
+        return standing is not None and standing.head.deleted_at is None
 
     async def _gone(self, cursor: Cursor) -> None:
         if self._ref.id is not None:

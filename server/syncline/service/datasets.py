@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from syncline.core.feed import Hint
-from syncline.core.ids import DatasetId, DatasetName, Epoch, RecordKey
+from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey, tenant_of
 from syncline.core.limits import Limits
-from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Record, Role, Viewer
-from syncline.errors import DatasetNotFound, LimitExceeded
+from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, DatasetScope, Record, Standing, Viewer
+from syncline.errors import DatasetNotFound, LimitExceeded, StoreUnavailable
 from syncline.metrics import Metrics
 from syncline.ports import Bus, Clock, Store, Usage
 from syncline.topics import dataset_topic, identity_topic
@@ -45,30 +46,28 @@ class Datasets:
         self.limits = limits
         self._metrics = metrics
 
-    async def find(self, viewer: Viewer, ref: DatasetRef) -> DatasetHead | None:
+    async def find(self, viewer: Viewer, ref: DatasetRef) -> Standing | None:
         """The dataset; None if there is none of this name (yet), or it was deleted. Raises DatasetNotFound by id."""
-        head = await self._store.dataset(viewer, ref)
-        if head is None and ref.id is not None:
+        standing = await self._store.dataset(viewer, ref)
+        if standing is None and ref.id is not None:
             raise DatasetNotFound(ref.id)
-        return None if head is None or head.deleted_at is not None else head
+        return None if standing is None or standing.head.deleted_at is not None else standing
 
-    def role(self, viewer: Viewer, head: DatasetHead) -> Role:
-        """The viewer's standing. Raises DatasetNotFound if it has none."""
-        if head.owner != viewer.identity:
-            raise DatasetNotFound(head.id)
-        return Role.OWNER
+    async def list(
+        self, viewer: Viewer, scope: DatasetScope, *, first: int, after: tuple[DatasetName, DatasetId] | None
+    ) -> Slice[Standing]:
+        """The datasets that the viewer sees, by name."""
+        standings = await self._store.datasets(viewer, scope, first=first + 1, after=after)
+        return Slice(items=standings[:first], has_more=len(standings) > first)
 
-    async def list(self, viewer: Viewer, *, first: int, after: DatasetName | None) -> Slice[DatasetHead]:
-        """The viewer's own datasets, by name."""
-        heads = await self._store.datasets(viewer.identity, first=first + 1, after=after)
-        return Slice(items=heads[:first], has_more=len(heads) > first)
+    async def record(self, viewer: Viewer, dataset: DatasetId, key: RecordKey) -> Record | None:
+        return await self._store.record(viewer, dataset, key)
 
-    async def record(self, head: DatasetHead, key: RecordKey) -> Record | None:
-        return await self._store.record(head.id, key)
-
-    async def records(self, head: DatasetHead, *, first: int, after: RecordKey | None, prefix: str) -> Slice[Record]:
+    async def records(
+        self, viewer: Viewer, dataset: DatasetId, *, first: int, after: RecordKey | None, prefix: str
+    ) -> Slice[Record]:
         """Live records by key."""
-        records = await self._store.records(head.id, first=first + 1, after=after, prefix=prefix)
+        records = await self._store.records(viewer, dataset, first=first + 1, after=after, prefix=prefix)
         return Slice(items=records[:first], has_more=len(records) > first)
 
     async def epoch(self) -> Epoch:
@@ -87,21 +86,26 @@ class Datasets:
         except LimitExceeded as error:
             self._metrics.over_limit(error.limit)
             raise
-        await self.announce(head)
+        await self.announce(head, [head.owner])
         return head
 
     async def update(self, viewer: Viewer, ref: DatasetRef, policy: ConflictPolicy) -> DatasetHead:
-        """Raises DatasetNotFound, DatasetIsDeleted."""
+        """Raises DatasetNotFound, DatasetIsDeleted, Forbidden."""
         return await self._store.update_dataset(viewer, ref, policy, now=self._clock())
 
     async def delete(self, viewer: Viewer, ref: DatasetRef) -> DatasetHead:
-        """Raises DatasetNotFound, DatasetIsDeleted."""
+        """Raises DatasetNotFound, DatasetIsDeleted, Forbidden."""
         head = await self._store.delete_dataset(viewer, ref, now=self._clock())
-        await self.announce(head)
+        access = None
+        with suppress(StoreUnavailable):
+            # It is deleted; whom nobody rings for, the sweep tells.
+            access = await self._store.access(tenant_of(head.owner), head.id)
+        await self.announce(head, [head.owner] if access is None else access.roles)
         return head
 
-    async def announce(self, head: DatasetHead) -> None:
-        """Ring for a dataset that came or went."""
+    async def announce(self, head: DatasetHead, identities: Iterable[IdentityId]) -> None:
+        """Ring for a dataset that came or went, or is shared otherwise, and for those who are to know."""
         hint = Hint(dataset=head.id, epoch=await self._store.epoch(), version=head.version)
-        self._bus.publish(dataset_topic(head.id), hint)
-        self._bus.publish(identity_topic(head.owner), hint)
+        self._bus.publish(dataset_topic(tenant_of(head.owner), head.id), hint)
+        for identity in identities:
+            self._bus.publish(identity_topic(identity), hint)

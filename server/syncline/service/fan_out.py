@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from syncline.core import feed
 from syncline.core.feed import Mark
+from syncline.core.ids import IdentityId
 from syncline.core.model import Commit, Position
 from syncline.core.pace import Pace, interval
 from syncline.core.pages import RecordFilter
@@ -44,6 +45,11 @@ class Follower(Protocol):
 
     @property
     def sink(self) -> Taker: ...
+
+    @property
+    def identity(self) -> IdentityId:
+        """Who is behind it; the group's bytes are for all who may see the dataset."""
+        ...
 
     def encode(self, commit: Commit) -> Any:
         """The payload for every follower of the group."""
@@ -127,6 +133,13 @@ class FanOut:
         self.mark = mark
         for follower in followers:
             follower.left_at(self._begun_at if follower in due else position)
+
+    def expel(self, is_meant: Callable[[Follower], bool]) -> None:
+        """Let go of those that are meant: nothing more is pushed to them, what waits included."""
+        for follower in [follower for group in self._groups.values() for follower in group if is_meant(follower)]:
+            position = self._begun_at if follower in self._due else self.mark.position
+            self.leave(follower)
+            follower.left_at(position)
 
     def stop(self) -> None:
         """Deliver nothing of what was added."""

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from typing import Any
 
 from syncline.core import feed
 from syncline.core.checkpoint import Checkpoint, Since
 from syncline.core.commit import Resync
-from syncline.core.events import DatasetDeleted, FeedEvent
+from syncline.core.events import AccessEnded, DatasetDeleted, FeedEvent
 from syncline.core.feed import Follow
-from syncline.core.ids import DatasetId, Epoch
-from syncline.core.model import BEGINNING, Commit, DatasetHead, DatasetRef, Position, Viewer
+from syncline.core.ids import DatasetId, Epoch, IdentityId
+from syncline.core.model import BEGINNING, Commit, DatasetHead, DatasetRef, Position, Role, Viewer
 from syncline.core.pages import MAX_FEED_PAGE_BYTES, LogRead, Page, PageRequest, RecordFilter, author_of
 from syncline.errors import InternalError, SynclineError
 from syncline.logs import get_logger, new_id
@@ -55,6 +55,10 @@ class Cursor:
     @property
     def record_filter(self) -> RecordFilter:
         return self._feed.record_filter
+
+    @property
+    def identity(self) -> IdentityId:
+        return self._feed.viewer.identity
 
     def encode(self, commit: Commit) -> Any:
         return self._feed.encode(commit)
@@ -204,8 +208,8 @@ class Feed(ABC):
         if self._sink is not None and not self._closed:
             self._sink.end(error)
 
-    def _on_membership(self, owned: frozenset[DatasetId] | None) -> None:
-        if owned is None or not self._follows_all_of(owned):
+    def _on_membership(self, visible: Mapping[DatasetId, Role] | None) -> None:
+        if visible is None or not self._follows_all_of(visible):
             self._membership_changed = True
             self.wake()
 
@@ -217,8 +221,8 @@ class Feed(ABC):
         """Watch the bus, set up the cursors, and say ``Ready``."""
 
     @abstractmethod
-    def _follows_all_of(self, owned: frozenset[DatasetId]) -> bool:
-        """Whether the cursors surely are what they are to be, if the identity owns these datasets."""
+    def _follows_all_of(self, visible: Mapping[DatasetId, Role]) -> bool:
+        """Whether the cursors surely are what they are to be, if the identity sees these datasets."""
 
     @abstractmethod
     async def _reconcile(self) -> None:
@@ -226,7 +230,7 @@ class Feed(ABC):
 
     @abstractmethod
     async def _gone(self, cursor: Cursor) -> None:
-        """The cursor's dataset was deleted, and the device has been told."""
+        """The cursor's dataset is not to be seen any more, and the device has been told."""
 
     async def _follow(self, head: DatasetHead, epoch: Epoch, position: Position) -> Cursor:
         channel = await self._channels.acquire(head)
@@ -237,14 +241,29 @@ class Feed(ABC):
         cursor.channel.fan_out.leave(cursor)
         del self._cursors[cursor.head.id]
         await self._channels.release(cursor.channel)
-        await self._send(DatasetDeleted(dataset=cursor.head.id, name=cursor.head.name))
+        deleted = await self._is_deleted(cursor.head)
+        await self._send(
+            DatasetDeleted(dataset=cursor.head.id, name=cursor.head.name)
+            if deleted
+            else AccessEnded(dataset=cursor.head.id)
+        )
         await self._gone(cursor)
+
+    async def _is_deleted(self, head: DatasetHead) -> bool:
+        """Of a dataset that the viewer saw: whether it is gone for all, or only for the viewer."""
+        mark = (await self._store.heads([head.id])).get(head.id)
+        return mark is None or mark.deleted
 
     async def _advance(self, cursor: Cursor) -> None:
         """One step towards live; which, ``core/feed.py`` decides."""
         # Next time it is another cursor's turn.
         self._cursors[cursor.head.id] = self._cursors.pop(cursor.head.id)
         fan_out = cursor.channel.fan_out
+        if cursor.channel.role_of(cursor.identity) is None:
+            # It was expelled, or the channel has not heard of it yet. The store knows.
+            await asyncio.shield(cursor.channel.read_log())
+            await self._read_page(cursor)
+            return
         if cursor.epoch != fan_out.mark.epoch or cursor.channel.gone:
             await asyncio.shield(cursor.channel.read_log())
             await self._read_page(cursor)

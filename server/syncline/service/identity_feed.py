@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from syncline.core.checkpoint import START, ResyncReason, Since, position_of
 from syncline.core.commit import Resync, resync_needed
-from syncline.core.events import DatasetCreated, DatasetDeleted, Ready
-from syncline.core.ids import DatasetId, Epoch
-from syncline.core.model import BEGINNING, DatasetHead, Position, Viewer
+from syncline.core.events import AccessEnded, AccessGranted, DatasetCreated, DatasetDeleted, Ready, RoleChanged
+from syncline.core.ids import DatasetId, Epoch, tenant_of
+from syncline.core.model import BEGINNING, DatasetHead, DatasetScope, Position, Role, Standing, Viewer
 from syncline.core.pages import RecordFilter
 from syncline.ports import Store
 from syncline.service.channels import Channels
@@ -21,7 +21,7 @@ _MAX_DATASETS = 10_000
 class IdentityFeed(Feed):
     """Follows every dataset that the viewer's identity can see, as they come and go."""
 
-    __slots__ = ("_since",)
+    __slots__ = ("_roles", "_since")
 
     def __init__(
         self,
@@ -35,14 +35,19 @@ class IdentityFeed(Feed):
     ) -> None:
         super().__init__(viewer, store, memberships, channels, record_filter=record_filter)
         self._since = since
+        self._roles: Mapping[DatasetId, Role] = {}
+        """As the device was told."""
 
-    async def _heads(self) -> Sequence[DatasetHead]:
-        return await self._store.datasets(self.viewer.identity, first=_MAX_DATASETS)
+    async def _standings(self) -> Sequence[Standing]:
+        standings = await self._store.datasets(self.viewer, DatasetScope.ALL, first=_MAX_DATASETS)
+        self._roles = {standing.head.id: standing.role for standing in standings}
+        return standings
 
     async def _open(self) -> None:
         await self._watch_membership()
         epoch = await self._store.epoch()
-        heads = await self._heads()
+        standings = await self._standings()
+        heads = [standing.head for standing in standings]
         since = self._since
         if since is None:
             self._channels.metrics.resumed("fresh")
@@ -55,8 +60,8 @@ class IdentityFeed(Feed):
         self._count(since, heads, epoch)
         await self._send(Ready(checkpoint=START, resumed=True))
         await self._tell_of_missing(missing)
-        for head in heads:
-            await self._begin(head, epoch, since.get(head.id))
+        for standing in standings:
+            await self._begin(standing, epoch, since.get(standing.head.id))
 
     def _count(self, since: Mapping[DatasetId, Since], heads: Sequence[DatasetHead], epoch: Epoch) -> None:
         metrics = self._channels.metrics
@@ -72,33 +77,40 @@ class IdentityFeed(Feed):
             metrics.resumed("caught_up")
 
     async def _tell_of_missing(self, missing: Sequence[DatasetId]) -> None:
-        deleted = {head.id: head for head in await self._store.deleted_datasets(self.viewer.identity, missing)}
+        deleted = {head.id: head for head in await self._store.deleted_datasets(self.viewer, missing)}
         for dataset in missing:
             if dataset in deleted:
                 await self._send(DatasetDeleted(dataset=dataset, name=deleted[dataset].name))
+            elif await self._store.access(tenant_of(self.viewer.identity), dataset) is not None:
+                await self._send(AccessEnded(dataset=dataset))
             else:
                 await self._send(Resync(reason=ResyncReason.DATASET_RECREATED, dataset=dataset))
 
-    async def _begin(self, head: DatasetHead, epoch: Epoch, since: Since | None) -> None:
+    async def _begin(self, standing: Standing, epoch: Epoch, since: Since | None) -> None:
+        head = standing.head
         resync = resync_needed(since, head, epoch)
         await self._follow(head, epoch, BEGINNING if resync is not None else position_of(since))
         if since is None:
-            await self._send(DatasetCreated(head=head))
+            owned = standing.role is Role.OWNER
+            await self._send(DatasetCreated(head=head) if owned else AccessGranted(head=head, role=standing.role))
         if resync is not None:
             await self._send(resync)
 
     async def _gone(self, cursor: Cursor) -> None:
         """The others go on."""
 
-    def _follows_all_of(self, owned: frozenset[DatasetId]) -> bool:
-        return owned == self._cursors.keys()
+    def _follows_all_of(self, visible: Mapping[DatasetId, Role]) -> bool:
+        return visible == self._roles and visible.keys() == self._cursors.keys()
 
     async def _reconcile(self) -> None:
-        heads = {head.id: head for head in await self._heads()}
+        before = self._roles
+        standings = {standing.head.id: standing for standing in await self._standings()}
         for cursor in list(self._cursors.values()):
-            if cursor.head.id not in heads:
+            if cursor.head.id not in standings:
                 await self._drop(cursor)
         epoch = await self._store.epoch()
-        for head in heads.values():
-            if head.id not in self._cursors:
-                await self._begin(head, epoch, None)
+        for dataset, standing in standings.items():
+            if dataset not in self._cursors:
+                await self._begin(standing, epoch, None)
+            elif before.get(dataset) is not standing.role:
+                await self._send(RoleChanged(head=standing.head, role=standing.role))

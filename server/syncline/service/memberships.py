@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from syncline.core.feed import Hint
 from syncline.core.ids import DatasetId, IdentityId
+from syncline.core.model import Role
 from syncline.ports import Bus, Store, Watch
 from syncline.topics import identity_topic
 
-OnChange = Callable[[frozenset[DatasetId] | None], None]
-"""Told the datasets that the identity owns; None: they are not known yet."""
+OnChange = Callable[[Mapping[DatasetId, Role] | None], None]
+"""Told the datasets that the identity sees, with its roles; None: they are not known yet."""
 
 
 class Membership:
@@ -44,7 +45,7 @@ class Memberships:
         self._store = store
         self._bus = bus
         self._watching: dict[IdentityId, dict[Membership, None]] = {}
-        self._seen: dict[IdentityId, frozenset[DatasetId]] = {}
+        self._seen: dict[IdentityId, Mapping[DatasetId, Role]] = {}
 
     async def watch(self, identity: IdentityId, on_change: OnChange) -> Membership:
         """Every change from now on calls ``on_change``: at once by the bus, or at the next sweep."""
@@ -66,12 +67,12 @@ class Memberships:
                 self._seen.pop(membership.identity, None)
 
     async def sweep(self) -> None:
-        """Look what the watched identities own, in one query, and call back where that is not what it was."""
+        """Look what the watched identities see, in one query, and call back where that is not what it was."""
         if not self._watching:
             return
-        for identity, owned in (await self._store.owned(list(self._watching))).items():
-            if self._seen.get(identity) == owned or identity not in self._watching:
+        for identity, visible in (await self._store.visible(list(self._watching))).items():
+            if self._seen.get(identity) == visible or identity not in self._watching:
                 continue
-            self._seen[identity] = owned
+            self._seen[identity] = visible
             for membership in list(self._watching[identity]):
-                membership.on_change(owned)
+                membership.on_change(visible)

@@ -6,7 +6,7 @@ from syncline.core.changes import Change
 from syncline.core.checkpoint import Since
 from syncline.core.commit import Resync, SyncRequest
 from syncline.core.feed import Hint
-from syncline.core.ids import MutationId, Version
+from syncline.core.ids import MutationId, Version, tenant_of
 from syncline.core.model import Commit, ConflictPolicy, DatasetRef, Viewer
 from syncline.core.pages import LogRead, PageRequest
 from syncline.errors import DatasetIsDeleted, DatasetNotFound, LimitExceeded, SynclineError
@@ -62,9 +62,9 @@ class Syncs:
         self._count(request, synced)
         if isinstance(synced, Synced):
             if synced.created:
-                await self._datasets.announce(synced.head)
+                await self._datasets.announce(synced.head, [synced.head.owner])
             if synced.commit is not None:
-                self._bus.publish(dataset_topic(synced.head.id), _hint(synced.commit))
+                self._bus.publish(dataset_topic(tenant_of(synced.head.owner), synced.head.id), _hint(synced.commit))
         return synced
 
     def _count(self, request: SyncRequest, synced: Synced | Resync) -> None:
