@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 WIRING = {
     *(
         "app",
+        "wiring",
         "start",
         "serving",
         "workers",

@@ -11,7 +11,6 @@ from functools import partial
 
 from starlette.types import ASGIApp
 
-from syncline.api.context import Services
 from syncline.api.documents import Documents
 from syncline.api.engine import Engine
 from syncline.api.guard import DocumentLimits
@@ -25,19 +24,14 @@ from syncline.core.model import Viewer
 from syncline.errors import StartRefused
 from syncline.metrics import Metrics
 from syncline.ports import Bus, Store
-from syncline.service.channels import Channels
-from syncline.service.datasets import Datasets
 from syncline.service.housekeeping import Housekeeping
-from syncline.service.memberships import Memberships
-from syncline.service.sharing import Sharing
-from syncline.service.subscriptions import Subscriptions
-from syncline.service.sync import Syncs
 from syncline.storage.sqlite import SqliteStore
 from syncline.web.connection import Backend
 from syncline.web.flush_tick import FlushTick
 from syncline.web.limits import WebLimits
 from syncline.web.mutations import Mutations
 from syncline.web.routes import web_app
+from syncline.wiring import assemble
 
 DEV_IDENTITY = IdentityId("dev")
 
@@ -62,20 +56,13 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     secret = prepared_secret(settings)
     store = await open_store(settings, metrics)
     bus = await _open_bus(settings, secret, metrics)
-    channels = Channels(store, bus, metrics)
-    memberships = Memberships(store, bus)
-    datasets = Datasets(store, bus, utc_now, settings.limits, metrics)
+    node = assemble(store, bus, utc_now, settings.limits, metrics)
     web_limits = WebLimits.from_settings(settings)
     mutations = Mutations(max_pending=web_limits.max_pending_mutations)
     schema = graphql_schema()
     backend = Backend(
         engine=Engine(schema, Documents(schema, _document_limits(settings), **_document_cache(settings))),
-        services=Services(
-            datasets=datasets,
-            sharing=Sharing(store, datasets, utc_now, metrics),
-            syncs=Syncs(store, bus, utc_now, datasets, metrics),
-            subscriptions=Subscriptions(store, memberships, channels),
-        ),
+        services=node.services,
         authenticator=TokenAuthenticator(secret.value, utc_now),
         mutations=mutations,
         limits=web_limits,
@@ -83,7 +70,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         tick=FlushTick(),
         metrics=metrics,
     )
-    metrics.read_off(metrics.subscriptions, lambda: channels.feeds)
+    metrics.read_off(metrics.subscriptions, lambda: node.channels.feeds)
     try:
         yield App(
             asgi=web_app(
@@ -97,8 +84,8 @@ async def build(settings: Settings) -> AsyncIterator[App]:
             ),
             housekeeping=Housekeeping(
                 store,
-                channels,
-                memberships,
+                node.channels,
+                node.memberships,
                 utc_now,
                 settings.retention,
                 sweep_every=timedelta(seconds=settings.sweep_interval_seconds),
@@ -108,7 +95,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         )
     finally:
         await mutations.drain()
-        await channels.close()
+        await node.channels.close()
         await bus.close()
         await store.close()
 

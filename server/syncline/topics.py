@@ -8,7 +8,7 @@ from syncline.ports import Topic
 
 def dataset_topic(tenant: Tenant, dataset: DatasetId) -> Topic:
     """Rung for each commit of the dataset, when somebody's standing in it changes, and when it is deleted."""
-    return Topic(f"dataset:{tenant}:{dataset}")
+    return Topic(f"dataset:{tenant}:{dataset}" if tenant else f"dataset:{dataset}")
 
 
 def identity_topic(identity: IdentityId) -> Topic:

@@ -12,7 +12,7 @@ from graphql import GraphQLObjectType, GraphQLUnionType, get_named_type
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from syncline.api.context import Context, Services
+from syncline.api.context import Context
 from syncline.api.documents import Documents
 from syncline.api.engine import Engine, Subscription
 from syncline.api.guard import DocumentLimits
@@ -108,7 +108,7 @@ def engine() -> Engine:
 
 class Api:
     def __init__(self, world: World) -> None:
-        self._services = Services(datasets=world.datasets, syncs=world.syncs, subscriptions=world.subscriptions)
+        self._services = world.services
 
     async def subscribe(self, engine: Engine, request: Request) -> Subscription:
         credential = Credential(viewer=viewer(request.device, request.identity), expires_at=now() + timedelta(hours=1))

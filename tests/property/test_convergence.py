@@ -181,7 +181,7 @@ class Convergence(RuleBasedStateMachine):
             return
         head = self.run(self.worlds[0].store.dataset(viewer(), NOTES))
         for device in self.devices:
-            assert device.version <= (0 if head is None else head.version)
+            assert device.version <= (0 if head is None else head.head.version)
 
     def teardown(self) -> None:
         try:
@@ -206,19 +206,19 @@ class Convergence(RuleBasedStateMachine):
                 await device.push_first(self.world_of(device), atomic=True)
         for world in self.worlds:
             await world.sweep()
-        head = await self.worlds[0].store.dataset(viewer(), NOTES)
-        if head is None:
+        found = await self.worlds[0].store.dataset(viewer(), NOTES)
+        if found is None:
             return
         async with asyncio.timeout(20):
             for device in self.devices:
-                while device.version < head.version or device.behind:
+                while device.version < found.head.version or device.behind:
                     if device.behind:
                         await device.pull(self.world_of(device))
                     await asyncio.sleep(0.001)
 
     async def _agree(self) -> None:
         """All devices hold what the server holds, and that is what the oracle's books say."""
-        records = await self.worlds[0].store.records((await self._id()), first=10_000) if self.edits else []
+        records = await self.worlds[0].store.records(viewer(), await self._id(), first=10_000) if self.edits else []
         server: dict[str, Any] = {record.key: record.value for record in records}
         for device in self.devices:
             assert device.live() == server
@@ -232,18 +232,16 @@ class Convergence(RuleBasedStateMachine):
         await self._no_gap_in_versions()
 
     async def _id(self) -> Any:
-        head = await self.worlds[0].store.dataset(viewer(), NOTES)
-        assert head is not None
-        return head.id
+        return (await self.worlds[0].head()).id
 
     async def _no_gap_in_versions(self) -> None:
         """One more commit raises the version by exactly one."""
-        head = await self.worlds[0].store.dataset(viewer(), NOTES)
-        if head is None:
+        found = await self.worlds[0].store.dataset(viewer(), NOTES)
+        if found is None:
             return
         synced = await self.worlds[0].sync(put("one more", self.edits), mutation_id="one more")
         assert isinstance(synced, Synced)
-        assert synced.head.version == head.version + 1
+        assert synced.head.version == found.head.version + 1
 
 
 TestConvergence = Convergence.TestCase

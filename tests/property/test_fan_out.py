@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncline.core.feed import Mark
+from syncline.core.ids import IdentityId
 from syncline.core.model import BEGINNING, Commit, Position
 from syncline.core.pages import EVERYTHING
 from syncline.service.fan_out import FanOut
@@ -38,6 +39,7 @@ class Follower:
     """Checks that what it gets leads on from where it stands."""
 
     record_filter = EVERYTHING
+    identity = IdentityId("alice")
 
     def __init__(self, fan_out: FanOut, group: Hashable) -> None:
         self._fan_out = fan_out

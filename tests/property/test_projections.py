@@ -17,7 +17,7 @@ from graphql.execution import Executor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from syncline.api.context import Context, Services
+from syncline.api.context import Context
 from syncline.api.engine import Engine, Response
 from syncline.api.projections import Projections
 from syncline.core.changes import Remove
@@ -73,7 +73,7 @@ def test_an_event_s_projection_is_what_execution_gives(selection: str, flags: di
 
 async def answer(engine: Engine, world: World, text: str, variables: dict[str, Any]) -> bytes:
     credential = Credential(viewer=viewer(), expires_at=now() + timedelta(hours=1))
-    services = Services(datasets=world.datasets, syncs=world.syncs, subscriptions=world.subscriptions)
+    services = world.services
     context = Context(credential=credential, services=services, request_id="request")
     response = await engine.prepare(text).execute(wanted(variables, text), context)
     assert isinstance(response, Response)

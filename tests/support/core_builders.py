@@ -20,6 +20,7 @@ from syncline.core.model import (
     FieldVersions,
     Position,
     Record,
+    Role,
     Viewer,
 )
 from syncline.core.receipts import Receipt
@@ -138,7 +139,14 @@ def state(
     """A dataset of these records; without records and head there is no dataset."""
     if head is None and records:
         head = head_of(records)
-    return SyncState(epoch=EPOCH, head=head, owned=owned, receipt=receipt, records={r.key: r for r in records})
+    return SyncState(
+        epoch=EPOCH,
+        head=head,
+        role=None if head is None else Role.OWNER,
+        owned=owned,
+        receipt=receipt,
+        records={r.key: r for r in records},
+    )
 
 
 def commit(

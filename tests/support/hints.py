@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from syncline.core.feed import Hint
-from syncline.core.ids import DatasetId, DeviceId, Epoch, IdentityId, RecordKey, Version
+from syncline.core.ids import NO_TENANT, DatasetId, DeviceId, Epoch, IdentityId, RecordKey, Version
 from syncline.core.json_values import JsonText
 from syncline.core.model import Author, Commit, Position, Record
 from syncline.ports import Topic
@@ -22,7 +22,7 @@ def a_dataset(number: int = 0) -> DatasetId:
 
 
 def a_topic(number: int = 0) -> Topic:
-    return dataset_topic(a_dataset(number))
+    return dataset_topic(NO_TENANT, a_dataset(number))
 
 
 def a_record(version: int, value: str = '{"text":"milk"}') -> Record:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from syncline.core.checkpoint import Since, position_of, resync_reason
 from syncline.core.commit import Decision, Replay, Resync, SyncRequest, SyncState, Write, decide
 from syncline.core.ids import DatasetId, Epoch, MutationId, RecordKey, Version
-from syncline.core.model import BEGINNING, Author, Commit, DatasetHead, DatasetRef, Position, Record
+from syncline.core.model import BEGINNING, Author, Commit, DatasetHead, DatasetRef, Position, Record, Role
 from syncline.core.pages import LogRead, Page, PageRequest, page_of
 from syncline.core.receipts import Receipt
 from tests.support.core_builders import EPOCH, NOW
@@ -37,6 +37,7 @@ class MemoryLog:
             SyncState(
                 epoch=self.epoch,
                 head=head,
+                role=None if head is None else Role.OWNER,
                 owned=sum(h.deleted_at is None for h in self.heads.values()),
                 receipt=self.receipts.get((request.viewer.author, request.mutation_id)),
                 records={key: held[key] for key in request.keys if key in held},

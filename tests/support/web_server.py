@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import uvicorn
 
-from syncline.api.context import Services
 from syncline.api.documents import Documents
 from syncline.api.engine import Engine
 from syncline.api.guard import DocumentLimits
@@ -27,11 +26,6 @@ from syncline.core.limits import Limits
 from syncline.core.model import Viewer
 from syncline.metrics import Metrics
 from syncline.ports import Store
-from syncline.service.channels import Channels
-from syncline.service.datasets import Datasets
-from syncline.service.memberships import Memberships
-from syncline.service.subscriptions import Subscriptions
-from syncline.service.sync import Syncs
 from syncline.storage.sqlite import SqliteStore
 from syncline.web.connection import Backend
 from syncline.web.flush_tick import FlushTick
@@ -41,6 +35,7 @@ from syncline.web.mutations import Mutations
 from syncline.web.pages import STATIC
 from syncline.web.routes import web_app
 from syncline.web.server_protocol import WebSocketProtocol
+from syncline.wiring import Node, assemble
 
 SECRET = b"a secret of the tests, 32 bytes or more"
 PATIENCE_SECONDS = 20.0
@@ -144,9 +139,9 @@ def web_server(folder: Path, options: WebOptions | None = None) -> Iterator[WebS
         metrics = Metrics()
         store = options.wrap_store(await SqliteStore.open(folder / "syncline.db", metrics=metrics))
         bus = LocalBus()
-        channels = Channels(store, bus, metrics)
-        backend = _backend(options, store, bus, channels)
-        metrics.read_off(metrics.subscriptions, lambda: channels.feeds)
+        node = assemble(store, bus, now, options.data_limits, metrics)
+        backend = _backend(options, node, metrics)
+        metrics.read_off(metrics.subscriptions, lambda: node.channels.feeds)
         app = web_app(
             backend,
             store,
@@ -166,7 +161,7 @@ def web_server(folder: Path, options: WebOptions | None = None) -> Iterator[WebS
 
         await _Server(_config(app, options), on_start).serve()
         await backend.mutations.drain()
-        await channels.close()
+        await node.channels.close()
         await bus.close()
         await store.close()
 
@@ -198,16 +193,10 @@ def web_server(folder: Path, options: WebOptions | None = None) -> Iterator[WebS
             raise failures[0]
 
 
-def _backend(options: WebOptions, store: Store, bus: LocalBus, channels: Channels) -> Backend:
-    metrics = channels.metrics
-    datasets = Datasets(store, bus, now, options.data_limits, metrics)
+def _backend(options: WebOptions, node: Node, metrics: Metrics) -> Backend:
     return Backend(
         engine=Engine(graphql_schema(), Documents(graphql_schema(), DocumentLimits(), entries=100, source_bytes=10**6)),
-        services=Services(
-            datasets=datasets,
-            syncs=Syncs(store, bus, now, datasets, metrics),
-            subscriptions=Subscriptions(store, Memberships(store, bus), channels),
-        ),
+        services=node.services,
         authenticator=TokenAuthenticator(SECRET, now),
         mutations=Mutations(max_pending=options.limits.max_pending_mutations),
         limits=options.limits,

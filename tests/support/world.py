@@ -16,17 +16,13 @@ from syncline.core.feed import Hint
 from syncline.core.ids import DatasetName, DeviceId, IdentityId, MutationId, RecordKey
 from syncline.core.json_values import json_text
 from syncline.core.limits import Limits
-from syncline.core.model import ConflictPolicy, DatasetRef, Viewer
+from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Viewer
 from syncline.errors import SynclineError
 from syncline.metrics import Metrics
 from syncline.ports import Bus, Listener, Store, Synced, Topic, Watch
-from syncline.service.channels import Channels
-from syncline.service.datasets import Datasets
 from syncline.service.feeds import Feed
-from syncline.service.memberships import Memberships
-from syncline.service.subscriptions import Subscriptions
-from syncline.service.sync import Syncs
 from syncline.storage.sqlite import SqliteStore
+from syncline.wiring import assemble
 
 NOTES = DatasetRef(name=DatasetName("notes"))
 PATIENCE = timedelta(seconds=20)
@@ -97,11 +93,14 @@ class World:
         self.store = store
         self.bus = UnreliableBus(bus)
         self.metrics = Metrics()
-        self.channels = Channels(store, self.bus, self.metrics)
-        self.datasets = Datasets(store, self.bus, now, limits, self.metrics)
-        self.syncs = Syncs(store, self.bus, now, self.datasets, self.metrics)
-        self.memberships = Memberships(store, self.bus)
-        self.subscriptions = Subscriptions(store, self.memberships, self.channels)
+        node = assemble(store, self.bus, now, limits, self.metrics)
+        self.services = node.services
+        self.channels = node.channels
+        self.memberships = node.memberships
+        self.datasets = self.services.datasets
+        self.sharing = self.services.sharing
+        self.syncs = self.services.syncs
+        self.subscriptions = self.services.subscriptions
         self._mutations = 0
 
     @classmethod
@@ -116,6 +115,12 @@ class World:
         await self.channels.close()
         await self.bus.close()
         await self.store.close()
+
+    async def head(self, ref: DatasetRef = NOTES, by: Viewer | None = None) -> DatasetHead:
+        """The dataset, which must be there."""
+        standing = await self.store.dataset(by or viewer(), ref)
+        assert standing is not None
+        return standing.head
 
     async def sync(
         self,

@@ -37,7 +37,7 @@ from syncline.core.model import Commit
 from syncline.core.pages import page_bytes
 from syncline.ports import Topic
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Raise it when a node of the version before could misread a hint."""
 MAX_COMMIT_BYTES: Final = 16 * 1024
 """A commit that is larger, encoded, stays at home: receivers read it from the log."""

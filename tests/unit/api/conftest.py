@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from syncline.api.context import Context, Services
+from syncline.api.context import Context
 from syncline.api.documents import Documents
 from syncline.api.engine import Engine
 from syncline.api.guard import DocumentLimits
@@ -30,10 +30,7 @@ class Api:
 
     def context(self, by: Viewer | None = None, *, anonymous: bool = False) -> Context:
         credential = Credential(viewer=by or viewer(), expires_at=now() + timedelta(hours=1))
-        services = Services(
-            datasets=self.world.datasets, syncs=self.world.syncs, subscriptions=self.world.subscriptions
-        )
-        return Context(credential=None if anonymous else credential, services=services, request_id="request")
+        return Context(credential=None if anonymous else credential, services=self.world.services, request_id="request")
 
     async def __call__(self, query: str, by: Viewer | None = None, *, anonymous: bool = False, **variables: Any) -> Any:
         """The whole answer, decoded."""

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from syncline.core.model import DatasetRef
 from syncline.ports import Synced
 from tests.support.world import put, viewer
 from tests.unit.api.conftest import Api
@@ -105,9 +104,7 @@ async def test_a_conflict_is_an_answer_that_holds_the_current_record(api: Api) -
         assert answer["conflicts"] == [
             {"key": "a", "current": {"value": 1, "version": 1}, "proposed": proposed, "proposedDeleted": deleted}
         ]
-    head = await api.world.store.dataset(viewer(), DatasetRef(name="notes"))  # type: ignore[arg-type]
-    assert head is not None
-    assert head.version == 1
+    assert (await api.world.head()).version == 1
 
 
 def nested(levels: int) -> Any:

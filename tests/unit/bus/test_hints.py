@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from syncline.bus.hints import (
     BEAT,
+    FORMAT,
     LOOK,
     MAX_COMMIT_BYTES,
     HintCodec,
@@ -121,8 +122,8 @@ def test_damage_rings_at_most(hint: Hint, data: st.DataObject) -> None:
 def test_a_format_of_the_future_rings_its_topic() -> None:
     data = bytearray(message(a_hint()))
     place = len(data) - len(CODEC.sealed(a_topic(), a_hint())) + 2 + len(a_topic())
-    assert data[place] == 1
-    data[place] = 2
+    assert data[place] == FORMAT
+    data[place] = FORMAT + 1
     envelope = opened(bytes(data))
     assert envelope.topic == a_topic()
     assert CODEC.hint(envelope) == LOOK
@@ -174,7 +175,7 @@ def test_the_format_is_what_it_was() -> None:
     )
     hint = replace(hint, dataset=DatasetId("d" * 32), commit=replace(hint.commit, records=(record,)))
     data = enveloped(ORIGIN, 258, HintCodec().sealed(Topic("dataset:d"), hint))
-    head = b"SLnode-one\0\0\0\3\0\0\0\0\0\0\1\2\0\x09dataset:d\1"
+    head = b"SLnode-one\0\0\0\3\0\0\0\0\0\0\1\2\0\x09dataset:d\2"
     assert data.startswith(head)
     alice = {"identity": "alice", "device": "phone"}
     assert msgspec.msgpack.decode(data[len(head) + 16 :]) == {
@@ -201,6 +202,7 @@ def test_the_format_is_what_it_was() -> None:
                     "unseen": 5,
                 }
             ],
+            "scope": 0,
         },
     }
     sealed = b"dataset:d\0" + data[len(head) + 16 :]

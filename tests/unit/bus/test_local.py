@@ -4,11 +4,11 @@ import asyncio
 
 from syncline.bus.local import LocalBus
 from syncline.core.feed import Hint
-from syncline.core.ids import DatasetId, Epoch, IdentityId, Version
+from syncline.core.ids import NO_TENANT, DatasetId, Epoch, IdentityId, Version
 from syncline.topics import dataset_topic, identity_topic
 
 DATASET = DatasetId("0" * 32)
-TOPIC = dataset_topic(DATASET)
+TOPIC = dataset_topic(NO_TENANT, DATASET)
 
 
 def hint(version: int) -> Hint:

@@ -8,20 +8,21 @@ from dataclasses import replace
 from typing import Any
 
 from syncline.core.feed import Mark
-from syncline.core.ids import Version
+from syncline.core.ids import NO_TENANT, Version
 from syncline.core.model import BEGINNING, Commit, DatasetHead, Position
 from syncline.core.pages import EVERYTHING
 from syncline.service.channels import Channel
 from syncline.service.fan_out import FanOut
 from syncline.topics import dataset_topic
 from tests.support.core_builders import EPOCH, commit
-from tests.support.world import NOTES, PATIENCE, World, put, viewer
+from tests.support.world import PATIENCE, World, put, viewer
 
 
 class Listener:
     """A follower that keeps the commits it takes."""
 
     record_filter = EVERYTHING
+    identity = viewer().identity
 
     def __init__(self, *, room: int = 1_000) -> None:
         self.group = self.sink = self
@@ -54,9 +55,7 @@ class Listener:
 
 
 async def head_of(world: World) -> DatasetHead:
-    head = await world.store.dataset(viewer(), NOTES)
-    assert head is not None
-    return head
+    return await world.head()
 
 
 async def joined(world: World, listener: Listener) -> Channel:
@@ -67,7 +66,7 @@ async def joined(world: World, listener: Listener) -> Channel:
 
 def race(world: World) -> None:
     """Have somebody write just after the next read of the log, before its reader hears what it read."""
-    read_log = world.store.read_log
+    read_log = world.store.node_log
     raced = False
 
     async def read_then_race(*args: Any, **options: Any) -> Any:
@@ -76,14 +75,14 @@ def race(world: World) -> None:
         if not raced:
             raced = True
             heard = asyncio.Event()
-            watch = await world.bus.watch(dataset_topic((await head_of(world)).id), lambda hint: heard.set())
+            watch = await world.bus.watch(dataset_topic(NO_TENANT, (await head_of(world)).id), lambda hint: heard.set())
             await world.sync(put("raced", 1))
             # Hints come in order: whoever watched before has heard of it too.
             await asyncio.wait_for(heard.wait(), PATIENCE.total_seconds())
             watch.close()
         return read
 
-    world.store.read_log = read_then_race  # type: ignore[method-assign] # the store itself stays real
+    world.store.node_log = read_then_race  # type: ignore[method-assign] # the store itself stays real
 
 
 async def test_a_commit_made_while_the_channel_looks_where_the_dataset_stands_is_not_missed(world: World) -> None:

@@ -11,9 +11,7 @@ from tests.support.world import NOTES, Watcher, World, put, viewer
 
 
 async def head(world: World) -> DatasetHead:
-    found = await world.store.dataset(viewer(), NOTES)
-    assert found is not None
-    return found
+    return await world.head()
 
 
 async def test_a_channel_is_shared_and_goes_with_its_last_follower(world: World) -> None:
@@ -33,15 +31,15 @@ async def test_a_channel_that_could_not_open_is_tried_anew_by_the_next(
 ) -> None:
     await world.sync(put("a", 1))
     known = await head(world)
-    read_log = world.store.read_log
+    read_log = world.store.node_log
 
     async def fails(*_: Any) -> Any:
         raise StoreUnavailable("for once")
 
-    monkeypatch.setattr(world.store, "read_log", fails)
+    monkeypatch.setattr(world.store, "node_log", fails)
     results = await asyncio.gather(*(world.channels.acquire(known) for _ in range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [StoreUnavailable] * 3
-    monkeypatch.setattr(world.store, "read_log", read_log)
+    monkeypatch.setattr(world.store, "node_log", read_log)
     channel = await world.channels.acquire(known)
     assert channel.fan_out.mark.position.version == 1
     await world.channels.release(channel)
@@ -66,7 +64,7 @@ async def test_a_channel_reads_on_after_the_store_was_away(world: World, monkeyp
     await watcher.settled()
     world.bus.fate = lambda hint: []
     await world.sync(put("a", 2))
-    read_log, failures = world.store.read_log, 2
+    read_log, failures = world.store.node_log, 2
 
     async def fails_at_first(*args: Any) -> Any:
         nonlocal failures
@@ -75,7 +73,7 @@ async def test_a_channel_reads_on_after_the_store_was_away(world: World, monkeyp
             raise StoreUnavailable("for now")
         return await read_log(*args)
 
-    monkeypatch.setattr(world.store, "read_log", fails_at_first)
+    monkeypatch.setattr(world.store, "node_log", fails_at_first)
     await world.sweep()
     events = await watcher.count(2)
     assert events[1].version == 2
@@ -91,17 +89,17 @@ async def test_a_sweep_that_finds_the_store_back_ends_the_pause_after_a_failed_r
     await watcher.settled()
     world.bus.fate = lambda hint: []
     await world.sync(put("a", 2))
-    read_log = world.store.read_log
+    read_log = world.store.node_log
     failed = asyncio.Event()
 
     async def fails(*_: Any) -> Any:
         failed.set()
         raise StoreUnavailable("for now")
 
-    monkeypatch.setattr(world.store, "read_log", fails)
+    monkeypatch.setattr(world.store, "node_log", fails)
     await world.sweep()
     await failed.wait()
-    monkeypatch.setattr(world.store, "read_log", read_log)
+    monkeypatch.setattr(world.store, "node_log", read_log)
     await asyncio.sleep(0)
 
     await world.sweep()

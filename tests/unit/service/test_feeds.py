@@ -44,8 +44,7 @@ def assert_gapless(events: list[Any], start: Position) -> None:
 
 
 async def head_checkpoint(world: World) -> Checkpoint:
-    head = await world.store.dataset(viewer(), NOTES)
-    assert head is not None
+    head = await world.head()
     return Checkpoint(await world.store.epoch(), head.id, Position(head.version))
 
 
@@ -122,7 +121,18 @@ async def test_a_device_that_comes_back_costs_one_look_at_the_store_and_none_if_
         await world.sync(put(f"k{number}", number))
     await other.until(lambda events: len(versions(events)) == missed)
     looks: list[str] = []
-    for look in ("dataset", "datasets", "deleted_datasets", "heads", "owned", "read_log", "record", "records", "usage"):
+    for look in (
+        "dataset",
+        "datasets",
+        "deleted_datasets",
+        "heads",
+        "visible",
+        "node_log",
+        "read_log",
+        "record",
+        "records",
+        "usage",
+    ):
         monkeypatch.setattr(world.store, look, noting(looks, look, getattr(world.store, look)))
     watcher = await watch(world, seen)
     await watcher.until(
@@ -472,8 +482,7 @@ async def test_an_identity_that_was_away_gets_what_it_missed_of_every_dataset(wo
     await world.sync(put("x", 0), ref=other)
     seen = {}
     for ref in (NOTES, other):
-        head = await world.store.dataset(viewer(), ref)
-        assert head is not None
+        head = await world.head(ref)
         seen[head.id] = Checkpoint(await world.store.epoch(), head.id, Position(head.version))
     await world.sync(put("a", 1))
     await world.datasets.delete(viewer(), other)

@@ -38,8 +38,7 @@ def nonzero(world: World, name: str) -> dict[tuple[str, ...], float]:
 
 
 async def head_checkpoint(world: World, ref: DatasetRef = NOTES) -> Checkpoint:
-    head = await world.store.dataset(viewer(), ref)
-    assert head is not None
+    head = await world.head(ref)
     return Checkpoint(await world.store.epoch(), head.id, Position(head.version))
 
 

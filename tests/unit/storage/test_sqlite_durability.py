@@ -10,6 +10,7 @@ import apsw
 import pytest
 
 from syncline.core.ids import RecordKey
+from syncline.core.model import DatasetScope, Role, Standing
 from syncline.core.pages import PageRequest
 from syncline.errors import StoreUnavailable
 from syncline.storage.sqlite import SqliteStore
@@ -61,7 +62,7 @@ async def test_while_the_fsync_lasts_nobody_hears_of_the_commit(store: SqliteSto
     with disk.holding_wal_syncs():
         task = asyncio.create_task(write(store, put("a", 2)))
         assert await asyncio.to_thread(disk.wal_sync_waits.wait, 10)
-        seen = await store.record(head.id, RecordKey("a"))
+        seen = await store.record(ALICE, head.id, RecordKey("a"))
         answered = task.done()
     await asyncio.wait_for(task, timeout=10)
 
@@ -113,7 +114,7 @@ async def test_a_commit_that_fails_is_undone_and_the_store_goes_on(
 
     assert raised.value.retryable
     assert isinstance(raised.value.__cause__, apsw.Error)
-    assert await store.dataset(ALICE, named()) == before.head
+    assert await store.dataset(ALICE, named()) == Standing(head=before.head, role=Role.OWNER)
     assert keys(await read_page(store)) == ["a"]
     retried = await synced(store, request)
     assert not retried.replayed
@@ -159,7 +160,7 @@ async def test_a_group_that_the_database_gives_up_on_is_not_done_in_part(
         isinstance(outcome, StoreUnavailable) and isinstance(outcome.__cause__, apsw.FullError)
         for outcome in outcomes[1:]
     )
-    assert [h.id for h in await store.datasets(ALICE.identity, first=20)] == [head.id]
+    assert [each.head.id for each in await store.datasets(ALICE, DatasetScope.ALL, first=20)] == [head.id]
     assert (await write(store, put("later"))).head.version == 3
     await store.close()
     _check_integrity(path)
