@@ -20,5 +20,5 @@ CREATE TABLE invitations (
     expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX invitations_by_dataset ON invitations (dataset);
+CREATE INDEX invitations_by_dataset ON invitations (dataset, created_at, id);
 CREATE INDEX invitations_by_expiry ON invitations (expires_at);
