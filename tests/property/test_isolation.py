@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 from syncline.api.guard import DocumentLimits
-from syncline.core.events import FeedEvent
-from syncline.core.ids import DatasetId, DeviceId, IdentityId, identity_id, shown, tenant, tenant_of
+from syncline.core.checkpoint import Checkpoint, ResyncReason
+from syncline.core.commit import Resync
+from syncline.core.events import AccessEnded, DatasetDeleted, FeedEvent
+from syncline.core.ids import DatasetId, DatasetName, DeviceId, IdentityId, identity_id, shown, tenant, tenant_of
 from syncline.core.limits import Limits
 from syncline.core.model import Commit, Viewer
 from tests.support.world import Watcher, World
@@ -283,8 +285,11 @@ class Run:
 
     async def probe(self) -> None:
         by = self.someone()
-        if self.random.random() < 0.2:
+        dice = self.random.random()
+        if dice < 0.2:
             await self.list(by)
+        elif dice < 0.3:
+            await self.resume(by)
         else:
             await self.read(by)
 
@@ -311,6 +316,25 @@ class Run:
             if scope == "ALL" or (scope == "OWNED") == (role == "OWNER")
         }
         assert {(node["id"], node["role"]) for node in data["datasets"]["nodes"]} == expected
+
+    async def resume(self, by: Viewer) -> None:
+        """Say that one knows a dataset: what is told of it depends on what one was to it."""
+        known = self.some_dataset()
+        if known is None:
+            return
+        epoch = await self.api.world.store.epoch()
+        since = {DatasetId(known.id): Checkpoint(epoch, DatasetId(known.id), BEGINNING)}
+        watcher = Watcher(await self.api.world.subscriptions.identity(by, since, skip_own=False))
+        await watcher.settled()
+        told = [event for event in watcher.events if isinstance(event, DatasetDeleted | AccessEnded | Resync)]
+        await watcher.feed.close()
+        if known.role_of(by.identity) is not None:
+            deleted = DatasetDeleted(dataset=DatasetId(known.id), name=DatasetName(known.name))
+            assert told == ([deleted] if known.deleted else [])
+        elif tenant_of(by.identity) == tenant_of(known.owner):
+            assert told == [AccessEnded(dataset=DatasetId(known.id))]
+        else:
+            assert told == [Resync(reason=ResyncReason.DATASET_RECREATED, dataset=DatasetId(known.id))]
 
 
 async def history(folder: Path, seed: int, pairs: int) -> Run:
