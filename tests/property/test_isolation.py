@@ -22,7 +22,7 @@ from syncline.core.commit import Resync
 from syncline.core.events import AccessEnded, DatasetDeleted, FeedEvent
 from syncline.core.ids import DatasetId, DatasetName, DeviceId, IdentityId, identity_id, shown, tenant, tenant_of
 from syncline.core.limits import Limits
-from syncline.core.model import Commit, Viewer
+from syncline.core.model import BEGINNING, Commit, Viewer
 from tests.support.world import Watcher, World
 from tests.unit.api.conftest import Api
 
