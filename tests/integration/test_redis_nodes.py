@@ -25,14 +25,14 @@ async def test_commits_through_one_node_reach_who_watches_on_another_without_ask
     async with valkey(tmp_path) as server, nodes(tmp_path, server.url, server.url) as (here, there):
         await here.world.sync(put("note", 0))
         watcher = await there.watch()
-        read_log, reads = there.world.store.read_log, 0
+        node_log, reads = there.world.store.node_log, 0
 
         async def counted(*args: Any) -> Any:
             nonlocal reads
             reads += 1
-            return await read_log(*args)
+            return await node_log(*args)
 
-        monkeypatch.setattr(there.world.store, "read_log", counted)
+        monkeypatch.setattr(there.world.store, "node_log", counted)
         for number in range(1, COMMITS):
             await here.world.sync(put("note", number))
         await eventually(lambda: len(versions(watcher)) >= COMMITS, LATE_SECONDS)

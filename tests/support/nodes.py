@@ -12,7 +12,7 @@ from pathlib import Path
 from syncline.bus.redis import RedisBus
 from syncline.core.checkpoint import START
 from syncline.core.limits import Limits
-from syncline.core.model import Commit
+from syncline.core.model import Commit, Viewer
 from syncline.ports import Retention, Store
 from syncline.service.housekeeping import Housekeeping
 from syncline.storage.sqlite import SqliteStore
@@ -35,8 +35,11 @@ class Node:
     world: World
 
     async def watch(self) -> Watcher:
-        feed = await self.world.subscriptions.dataset(viewer("tablet"), NOTES, START, skip_own=False, prefix="")
-        watcher = Watcher(feed)
+        return await self.watch_as(viewer("tablet"))
+
+    async def watch_as(self, by: Viewer) -> Watcher:
+        """The viewer's own notes, from the start."""
+        watcher = Watcher(await self.world.subscriptions.dataset(by, NOTES, START, skip_own=False, prefix=""))
         await watcher.settled()
         return watcher
 
