@@ -327,11 +327,13 @@ def _check_other(identity: IdentityId, owner: IdentityId, reason: str) -> None:
         raise InvalidInput("identityId", reason)
 
 
-def listed(head: DatasetHead, members: Iterable[Member], *, first: int, after: IdentityId | None) -> Sequence[Member]:
+def listed(
+    owner: IdentityId, created_at: datetime, members: Iterable[Member], *, first: int, after: IdentityId | None
+) -> Sequence[Member]:
     """The owner, then the other members by identity, at most ``first`` of those behind ``after``."""
     others = sorted(members, key=lambda member: member.identity)
-    everyone = [_member(head.owner, Role.OWNER, head.created_at), *others]
-    if after == head.owner:
+    everyone = [_member(owner, Role.OWNER, created_at), *others]
+    if after == owner:
         everyone = others
     elif after is not None:
         everyone = [member for member in others if member.identity > after]

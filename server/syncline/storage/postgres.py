@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Self
 
+import asyncpg
+
 from syncline.core.checkpoint import START, Since, position_of, resync_reason
 from syncline.core.commit import Resync, SyncRequest
-from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey, Version
+from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey, Tenant, Version, tenant_of
 from syncline.core.limits import Limits
-from syncline.core.model import BEGINNING, ConflictPolicy, DatasetHead, DatasetRef, Position, Record, Viewer
+from syncline.core.model import (
+    BEGINNING,
+    ConflictPolicy,
+    DatasetHead,
+    DatasetRef,
+    DatasetScope,
+    Position,
+    Record,
+    Role,
+    Standing,
+    Viewer,
+)
 from syncline.core.pages import LogRead, Page, PageRequest, page_of
+from syncline.core.sharing import Invitation, Member, SharingRequest
 from syncline.metrics import Metrics
-from syncline.ports import HeadMark, Oldest, Pruned, Retention, Synced, Usage
-from syncline.storage import postgres_datasets, postgres_pruning
+from syncline.ports import Access, HeadMark, Oldest, Pruned, Retention, Shared, Synced, Usage
+from syncline.storage import postgres_datasets, postgres_pruning, postgres_sharing
 from syncline.storage.postgres_connections import Connections
 from syncline.storage.postgres_syncs import Syncs
 from syncline.storage.postgres_texts import prefix_range, storable
@@ -84,6 +99,13 @@ class PostgresStore:
             lambda connection: postgres_datasets.delete_dataset(connection, sql, viewer, ref, now=now)
         )
 
+    async def share(self, request: SharingRequest) -> Shared:
+        sql = self._connections.sql
+        decision = await self._connections.transaction(
+            lambda connection: postgres_sharing.share(connection, sql, request)
+        )
+        return Shared(epoch=self._connections.epoch, decision=decision)
+
     async def prune(self, retention: Retention, *, now: datetime, batch: int) -> Pruned:
         sql = self._connections.sql
         return await self._connections.transaction(
@@ -92,53 +114,88 @@ class PostgresStore:
 
     # --- reads --------------------------------------------------------------------------------------------------------
 
-    async def dataset(self, viewer: Viewer, ref: DatasetRef) -> DatasetHead | None:
-        rows = await self._connections.read("head", viewer.identity, _id(ref), ref.name)
-        return head_of(rows[0]) if rows else None
+    async def dataset(self, viewer: Viewer, ref: DatasetRef) -> Standing | None:
+        rows = await self._connections.read("standing", viewer.identity, _id(ref), ref.name)
+        return standing_of(rows[0]) if rows else None
 
     async def datasets(
-        self, owner: IdentityId, *, first: int, after: DatasetName | None = None
-    ) -> Sequence[DatasetHead]:
-        if after is not None and not storable(after):
-            return []
-        return [head_of(row) for row in await self._connections.read("live_heads", owner, after or "", max(first, 0))]
+        self, viewer: Viewer, scope: DatasetScope, *, first: int, after: tuple[DatasetName, DatasetId] | None = None
+    ) -> Sequence[Standing]:
+        name, id_ = after or ("", "")
+        rows = await self._connections.read(
+            "live_heads",
+            viewer.identity,
+            scope is not DatasetScope.SHARED,
+            scope is not DatasetScope.OWNED,
+            name,
+            bytes.fromhex(id_),
+            max(first, 0),
+        )
+        return [standing_of(row) for row in rows]
 
-    async def deleted_datasets(self, owner: IdentityId, ids: Sequence[DatasetId]) -> Sequence[DatasetHead]:
-        return [head_of(row) for row in await self._connections.read("deleted_heads", owner, _ids(ids))]
+    async def deleted_datasets(self, viewer: Viewer, ids: Sequence[DatasetId]) -> Sequence[DatasetHead]:
+        return [head_of(row) for row in await self._connections.read("deleted_heads", viewer.identity, _ids(ids))]
 
-    async def record(self, dataset: DatasetId, key: RecordKey) -> Record | None:
+    async def record(self, viewer: Viewer, dataset: DatasetId, key: RecordKey) -> Record | None:
         if not storable(key):
             return None
-        rows = await self._connections.read("record", bytes.fromhex(dataset), key)
+        rows = await self._connections.read("record", viewer.identity, bytes.fromhex(dataset), key)
         return record_of(rows[0]) if rows else None
 
     async def records(
-        self, dataset: DatasetId, *, first: int, after: RecordKey | None = None, prefix: str = ""
+        self, viewer: Viewer, dataset: DatasetId, *, first: int, after: RecordKey | None = None, prefix: str = ""
     ) -> Sequence[Record]:
         if after is not None and not storable(after):
             return []
         from_, until = prefix_range(prefix)
         rows = await self._connections.read(
-            "live_records", bytes.fromhex(dataset), after or "", from_, until, max(first, 0)
+            "live_records", viewer.identity, bytes.fromhex(dataset), after or "", from_, until, max(first, 0)
         )
         return [record_of(row) for row in rows]
 
     async def read_log(self, viewer: Viewer, ref: DatasetRef, since: Since | None, page: PageRequest) -> LogRead:
-        read = await self._read_log(viewer, ref, since, page)
+        return await self._read_log(viewer.identity, None, ref, since, page)
+
+    async def node_log(self, tenant: Tenant, dataset: DatasetId, since: Since | None, page: PageRequest) -> LogRead:
+        return await self._read_log("", tenant, DatasetRef(id=dataset), since, page)
+
+    async def members(
+        self, viewer: Viewer, dataset: DatasetId, *, first: int, after: IdentityId | None = None
+    ) -> Sequence[Member]:
+        return await self._connections.read_by(
+            lambda connection, sql: postgres_sharing.members(connection, sql, viewer, dataset, first=first, after=after)
+        )
+
+    async def invitations(self, viewer: Viewer, dataset: DatasetId, *, now: datetime) -> Sequence[Invitation]:
+        return await self._connections.read_by(
+            lambda connection, sql: postgres_sharing.invitations(connection, sql, viewer, dataset, now=now)
+        )
+
+    async def access(self, tenant: Tenant, dataset: DatasetId) -> Access | None:
+        return await self._connections.read_by(
+            lambda connection, sql: postgres_sharing.access(connection, sql, tenant, dataset)
+        )
+
+    async def _read_log(
+        self, identity: str, tenant: Tenant | None, ref: DatasetRef, since: Since | None, page: PageRequest
+    ) -> LogRead:
+        read = await self._look(identity, tenant, ref, since, page)
         if read.reason is None:
             return read
         # The log does not lead on from there: what is wanted now is its beginning.
-        again = await self._read_log(viewer, ref, START, page)
-        reason = resync_reason(since, again.head, again.epoch)
-        return LogRead(epoch=again.epoch, head=again.head, reason=reason, start=again.start, page=again.page)
+        again = await self._look(identity, tenant, ref, START, page)
+        return replace(again, reason=resync_reason(since, again.head, again.epoch))
 
-    async def _read_log(self, viewer: Viewer, ref: DatasetRef, since: Since | None, page: PageRequest) -> LogRead:
+    async def _look(
+        self, identity: str, tenant: Tenant | None, ref: DatasetRef, since: Since | None, page: PageRequest
+    ) -> LogRead:
+        """For ``identity``, or, with a ``tenant``, for the node itself."""
         start = position_of(since)
         from_, until = prefix_range(page.filter.prefix)
         skip = page.filter.skip_author
         (row,) = await self._connections.read(
             "read_log",
-            viewer.identity,
+            identity,
             _id(ref),
             ref.name,
             start.version + 1,
@@ -150,9 +207,13 @@ class PostgresStore:
             None if skip is None else skip.device,
             page.first + 1,
             _UNBOUNDED if page.max_bytes is None else page.max_bytes,
+            tenant is not None,
         )
         epoch = self._connections.found_epoch(row["epoch"])
-        head = None if row["id"] is None else head_of(row[1:14])
+        head = None if row["id"] is None else head_of(row[1:15])
+        if head is not None and tenant is not None and tenant_of(head.owner) != tenant:
+            head = None
+        role = None if head is None or row["role"] is None or tenant is not None else Role(row["role"])
         reason = resync_reason(since, head, epoch)
         found: Page | None = None
         if reason is not None:
@@ -165,19 +226,21 @@ class PostgresStore:
                 if start == Position(head.version)
                 else page_of(map(record_of, row["records"] or ()), page, start=start, head_version=head.version)
             )
-        return LogRead(epoch=epoch, head=head, reason=reason, start=start, page=found)
+        return LogRead(epoch=epoch, head=head, role=role, reason=reason, start=start, page=found)
 
     async def heads(self, datasets: Sequence[DatasetId]) -> Mapping[DatasetId, HeadMark]:
         return {
-            DatasetId(row["id"].hex()): HeadMark(version=Version(row["version"]), deleted=row["deleted"])
+            DatasetId(row["id"].hex()): HeadMark(
+                version=Version(row["version"]), scope=row["scope"], deleted=row["deleted"]
+            )
             for row in await self._connections.read("head_marks", _ids(datasets))
         }
 
-    async def owned(self, owners: Sequence[IdentityId]) -> Mapping[IdentityId, frozenset[DatasetId]]:
-        owned: dict[IdentityId, set[DatasetId]] = {owner: set() for owner in owners}
-        for row in await self._connections.read("owned", list(owners)):
-            owned[IdentityId(row["owner"])].add(DatasetId(row["id"].hex()))
-        return {owner: frozenset(ids) for owner, ids in owned.items()}
+    async def visible(self, identities: Sequence[IdentityId]) -> Mapping[IdentityId, Mapping[DatasetId, Role]]:
+        visible: dict[IdentityId, dict[DatasetId, Role]] = {identity: {} for identity in identities}
+        for row in await self._connections.read("visible", list(identities)):
+            visible[IdentityId(row["identity"])][DatasetId(row["id"].hex())] = Role(row["role"])
+        return visible
 
     async def oldest(self) -> Oldest:
         (row,) = await self._connections.read("oldest")
@@ -189,6 +252,10 @@ class PostgresStore:
     async def usage(self, owner: IdentityId) -> Usage:
         (row,) = await self._connections.read("usage", owner)
         return Usage(datasets=row["datasets"], size_bytes=row["size_bytes"])
+
+
+def standing_of(row: asyncpg.Record) -> Standing:
+    return Standing(head=head_of(row[:-1]), role=Role(row["role"]))
 
 
 def _id(ref: DatasetRef) -> bytes | None:

@@ -123,6 +123,10 @@ class Connections:
         """The rows of a named query that only reads. Raises StoreUnavailable."""
         return await self._again(lambda connection: connection.fetch(self.sql[query], *arguments))
 
+    async def read_by(self, work: Callable[[Connection, Mapping[str, str]], Awaitable[T]]) -> T:
+        """What ``work`` makes of what it reads. Raises StoreUnavailable."""
+        return await self._again(lambda connection: work(connection, self.sql))
+
     async def transaction(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """What ``work`` returns, committed. Nothing is written if it raises. Raises StoreUnavailable."""
 

@@ -8,8 +8,9 @@ from datetime import datetime
 
 from syncline.core.ids import DatasetId, DatasetName, Version
 from syncline.core.limits import Limits
-from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Viewer
-from syncline.errors import DatasetExists, DatasetIsDeleted, DatasetNotFound
+from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Role, Standing, Viewer
+from syncline.core.sharing import check_owned
+from syncline.errors import DatasetExists, DatasetNotFound
 from syncline.storage.postgres_migrations import Connection
 from syncline.storage.rows import head_bindings, head_of, micros
 
@@ -29,9 +30,9 @@ async def create_dataset(
 ) -> DatasetHead:
     """What ``Store.create_dataset`` promises."""
     await connection.execute(sql["lock_owner"], viewer.identity)
-    existing = await _head(connection, sql, viewer, DatasetRef(name=name))
+    existing = await standing(connection, sql, viewer, DatasetRef(name=name))
     if existing is not None:
-        raise DatasetExists(name=name, dataset_id=existing.id)
+        raise DatasetExists(name=name, dataset_id=existing.head.id)
     usage = await connection.fetchrow(sql["usage"], viewer.identity)
     limits.check_datasets((0 if usage is None else usage["datasets"]) + 1)
     head = DatasetHead(
@@ -77,24 +78,26 @@ async def delete_dataset(
     author, id_ = viewer.author, bytes.fromhex(head.id)
     await connection.execute(sql["delete_head"], id_, head.owner, micros(now), author.identity, author.device)
     await connection.execute(sql["delete_records"], id_, head.owner)
+    await connection.execute(sql["drop_invitations"], id_, head.owner)
     return replace(head, record_count=0, size_bytes=0, updated_at=now, updated_by=author, deleted_at=now)
 
 
 async def _locked(connection: Connection, sql: Sql, viewer: Viewer, ref: DatasetRef) -> DatasetHead:
-    """The live dataset, which nobody else changes until the transaction ends."""
-    found = await _head(connection, sql, viewer, ref)
-    row = None
-    if found is not None:
-        row = await connection.fetchrow(sql["lock_head"], found.owner, bytes.fromhex(found.id))
+    """The viewer's own live dataset, which nobody else changes until the transaction ends."""
+    found = await standing(connection, sql, viewer, ref)
+    if found is None:
+        raise DatasetNotFound(str(ref))
+    row = await connection.fetchrow(sql["lock_head"], bytes.fromhex(found.head.id))
     if row is None:
         raise DatasetNotFound(str(ref))
     head = head_of(row)
-    if head.deleted_at is not None:
-        raise DatasetIsDeleted(head.id)
+    # It may have changed hands before it was locked.
+    check_owned(head, Role.OWNER if head.owner == viewer.identity else found.role)
     return head
 
 
-async def _head(connection: Connection, sql: Sql, viewer: Viewer, ref: DatasetRef) -> DatasetHead | None:
+async def standing(connection: Connection, sql: Sql, viewer: Viewer, ref: DatasetRef) -> Standing | None:
+    """The dataset as the viewer sees it, a deleted one by id too; not locked."""
     id_ = None if ref.id is None else bytes.fromhex(ref.id)
-    row = await connection.fetchrow(sql["head"], viewer.identity, id_, ref.name)
-    return None if row is None else head_of(row)
+    row = await connection.fetchrow(sql["standing"], viewer.identity, id_, ref.name)
+    return None if row is None else Standing(head=head_of(row[:-1]), role=Role(row["role"]))

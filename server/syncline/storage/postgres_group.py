@@ -14,7 +14,7 @@ from typing import assert_never
 from syncline.core.checkpoint import position_of
 from syncline.core.commit import Replay, Resync, SyncRequest, SyncState, Write, decide
 from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey
-from syncline.core.model import Author, DatasetHead, Position, Record
+from syncline.core.model import Author, DatasetHead, Position, Record, Role
 from syncline.core.pages import Page, PageRequest, page_of
 from syncline.core.receipts import Receipt
 from syncline.errors import SynclineError
@@ -31,7 +31,8 @@ from syncline.storage.rows import (
 )
 
 Outcome = Synced | Resync | SynclineError
-_HEAD_COLUMNS = slice(2, 15)
+_HEAD_COLUMNS = slice(2, 16)
+_ROLE_COLUMN = 17
 _OLD_HEAD = ("version", "record_count", "size_bytes", "updated_at", "updated_by_identity", "updated_by_device")
 _NEW_HEAD = ("owner", "id", "name", *_OLD_HEAD[:3], "conflict_policy", "created_at", *_OLD_HEAD[3:])
 
@@ -128,7 +129,8 @@ class Group:
         self.epoch = Epoch(self._rows[0][0])
         self._loaded = [self._take(row, job) for row, job in zip(self._rows, jobs, strict=True)]
         for job, loaded, row in zip(jobs, self._loaded, self._rows, strict=True):
-            self._decide(job, loaded, row[-1])
+            role = None if loaded is None else Role(row[_ROLE_COLUMN])
+            self._decide(job, loaded, role, row[-1])
 
     def sent(self) -> None:
         """To be told before it is written: should the connection break, each job knows what to look for."""
@@ -166,8 +168,8 @@ class Group:
     # --- what was loaded ----------------------------------------------------------------------------------------------
 
     def _take(self, row: Row, job: Job) -> Loaded | None:
-        stamp, owned, owner_stamp = row[15:18]
-        receipt, touched = row[18:23], row[23]
+        stamp, _role, owned, owner_stamp = row[16:20]
+        receipt, touched = row[20:25], row[25]
         author = job.request.viewer.author
         if receipt[0] is not None:
             self._receipts[author, job.request.mutation_id] = receipt_of(
@@ -186,17 +188,19 @@ class Group:
 
     # --- deciding -----------------------------------------------------------------------------------------------------
 
-    def _decide(self, job: Job, loaded: Loaded | None, missed: Sequence[Row] | None) -> None:
+    def _decide(self, job: Job, loaded: Loaded | None, role: Role | None, missed: Sequence[Row] | None) -> None:
         request = job.request
         owner = request.viewer.identity
         if loaded is None and request.ref.name is not None:
             loaded = self._made.get((owner, request.ref.name))
+            role = None if loaded is None else Role.OWNER
         key = request.viewer.author, request.mutation_id
         receipt = self._receipts.get(key)
         told_before = self._new_receipts.get(key)
         state = SyncState(
             epoch=self.epoch,
             head=None if loaded is None else loaded.head,
+            role=role,
             owned=self._owned.get(owner, 0),
             receipt=receipt,
             records={} if loaded is None else {k: loaded.records[k] for k in request.keys if k in loaded.records},
@@ -232,6 +236,7 @@ class Group:
         return Synced(
             epoch=self.epoch,
             head=decision.head,
+            role=state.role or Role.OWNER,
             created=False,
             replayed=True,
             commit=None,
@@ -276,6 +281,7 @@ def _synced(job: Job, decision: Write, state: SyncState, loaded: Loaded, missed:
     return Synced(
         epoch=state.epoch,
         head=decision.head,
+        role=state.role or Role.OWNER,
         created=decision.created,
         replayed=False,
         commit=commit,

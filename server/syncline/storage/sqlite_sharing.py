@@ -39,7 +39,8 @@ def members(
     stored = lookups.standing(viewer, DatasetRef(id=dataset))
     if stored is None or stored.head.deleted_at is not None:
         return []
-    return listed(stored.head, lookups.members(stored.number), first=first, after=after)
+    head = stored.head
+    return listed(head.owner, head.created_at, lookups.members(stored.number), first=first, after=after)
 
 
 def invitations(lookups: Lookups, viewer: Viewer, dataset: DatasetId, *, now: datetime) -> Sequence[Invitation]:

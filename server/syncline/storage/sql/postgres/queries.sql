@@ -17,27 +17,38 @@ UPDATE syncline.meta SET value = substr(replace(gen_random_uuid()::text, '-', ''
 WHERE name = 'epoch'
 RETURNING value;
 
--- name: head
--- $1 owner, $2 id or NULL, $3 name or NULL
+-- name: standing
+-- $1 identity, $2 id or NULL, $3 name or NULL
+WITH found AS (
+    SELECT d.*, CASE WHEN d.owner = $1 THEN 'OWNER' ELSE m.role END AS role
+    FROM syncline.datasets AS d
+    LEFT JOIN syncline.members AS m ON m.dataset = d.id AND m.owner = d.owner AND m.identity = $1
+    WHERE d.id = $2 AND (d.owner = $1 OR m.role IS NOT NULL)
+    UNION ALL
+    SELECT d.*, 'OWNER' AS role
+    FROM syncline.datasets AS d
+    WHERE $2::bytea IS NULL AND d.owner = $1 AND d.name = $3 AND d.deleted_at IS NULL
+)
 SELECT
     id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
-    updated_by_identity, updated_by_device, pruned_through, deleted_at
-FROM syncline.datasets
-WHERE id = $2 AND owner = $1
-UNION ALL
+    updated_by_identity, updated_by_device, pruned_through, scope, deleted_at, role
+FROM found;
+
+-- name: any_head
+-- $1 id
 SELECT
     id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
-    updated_by_identity, updated_by_device, pruned_through, deleted_at
+    updated_by_identity, updated_by_device, pruned_through, scope, deleted_at
 FROM syncline.datasets
-WHERE $2::bytea IS NULL AND owner = $1 AND name = $3 AND deleted_at IS NULL;
+WHERE id = $1;
 
 -- name: lock_head
--- $1 owner, $2 id
+-- $1 id
 SELECT
     id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
-    updated_by_identity, updated_by_device, pruned_through, deleted_at
+    updated_by_identity, updated_by_device, pruned_through, scope, deleted_at
 FROM syncline.datasets
-WHERE id = $2 AND owner = $1
+WHERE id = $1
 FOR UPDATE;
 
 -- name: lock_heads
@@ -45,30 +56,55 @@ FOR UPDATE;
 SELECT id FROM syncline.datasets WHERE id = ANY ($1::bytea[]) ORDER BY id FOR UPDATE;
 
 -- name: live_heads
--- $1 owner, $2 after, $3 first
+-- $1 identity, $2 whether its own, $3 whether those of others, $4 and $5 the name and id before, $6 at most
+WITH found AS (
+    SELECT d.*, 'OWNER' AS role
+    FROM syncline.datasets AS d
+    WHERE $2 AND d.owner = $1 AND d.name >= $4 AND d.deleted_at IS NULL
+    UNION ALL
+    SELECT d.*, m.role
+    FROM syncline.members AS m
+    INNER JOIN syncline.datasets AS d ON d.id = m.dataset AND d.owner = m.owner
+    WHERE $3 AND m.identity = $1 AND d.deleted_at IS NULL
+)
 SELECT
     id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
-    updated_by_identity, updated_by_device, pruned_through, deleted_at
-FROM syncline.datasets
-WHERE owner = $1 AND name > $2 AND deleted_at IS NULL
-ORDER BY name
-LIMIT $3;
+    updated_by_identity, updated_by_device, pruned_through, scope, deleted_at, role
+FROM found
+WHERE (name, id) > ($4::text COLLATE "C", $5::bytea)
+ORDER BY name, id
+LIMIT $6;
 
 -- name: deleted_heads
--- $1 owner, $2 ids
+-- $1 identity, $2 ids
 SELECT
     id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
-    updated_by_identity, updated_by_device, pruned_through, deleted_at
-FROM syncline.datasets
-WHERE id = ANY ($2::bytea[]) AND owner = $1 AND deleted_at IS NOT NULL;
+    updated_by_identity, updated_by_device, pruned_through, scope, deleted_at
+FROM syncline.datasets AS d
+WHERE
+    id = ANY ($2::bytea[])
+    AND deleted_at IS NOT NULL
+    AND (
+        owner = $1
+        OR EXISTS (
+            SELECT FROM syncline.members AS m WHERE m.dataset = d.id AND m.owner = d.owner AND m.identity = $1
+        )
+    );
 
--- name: owned
--- $1 owners
-SELECT owner, id FROM syncline.datasets WHERE owner = ANY ($1::text[]) AND deleted_at IS NULL;
+-- name: visible
+-- $1 identities
+SELECT owner AS identity, id, 'OWNER' AS role
+FROM syncline.datasets
+WHERE owner = ANY ($1::text[]) AND deleted_at IS NULL
+UNION ALL
+SELECT m.identity, d.id, m.role
+FROM syncline.members AS m
+INNER JOIN syncline.datasets AS d ON d.id = m.dataset AND d.owner = m.owner
+WHERE m.identity = ANY ($1::text[]) AND d.deleted_at IS NULL;
 
 -- name: head_marks
 -- $1 ids
-SELECT id, version, deleted_at IS NOT NULL AS deleted FROM syncline.datasets WHERE id = ANY ($1::bytea[]);
+SELECT id, version, scope, deleted_at IS NOT NULL AS deleted FROM syncline.datasets WHERE id = ANY ($1::bytea[]);
 
 -- name: usage
 SELECT count(*) AS datasets, coalesce(sum(size_bytes), 0)::bigint AS size_bytes
@@ -76,34 +112,55 @@ FROM syncline.datasets
 WHERE owner = $1 AND deleted_at IS NULL;
 
 -- name: record
--- $1 dataset, $2 key
+-- $1 identity, $2 dataset, $3 key
 SELECT
     key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time, field_versions, unseen
-FROM syncline.records
-WHERE dataset = $1 AND key = $2;
+FROM syncline.records AS r
+WHERE
+    dataset = $2
+    AND key = $3
+    AND (
+        owner = $1
+        OR EXISTS (
+            SELECT FROM syncline.members AS m WHERE m.dataset = r.dataset AND m.owner = r.owner AND m.identity = $1
+        )
+    );
 
 -- name: live_records
--- $1 dataset, $2 after or NULL, $3 from, $4 until or NULL, $5 first
+-- $1 identity, $2 dataset, $3 after or NULL, $4 from, $5 until or NULL, $6 first
 SELECT
     key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time, field_versions, unseen
-FROM syncline.records
-WHERE dataset = $1 AND key > $2 AND key >= $3 AND ($4::text IS NULL OR key < $4) AND value IS NOT NULL
+FROM syncline.records AS r
+WHERE
+    dataset = $2
+    AND owner = (
+        SELECT d.owner FROM syncline.datasets AS d
+        LEFT JOIN syncline.members AS m ON m.dataset = d.id AND m.owner = d.owner AND m.identity = $1
+        WHERE d.id = $2 AND (d.owner = $1 OR m.role IS NOT NULL)
+    )
+    AND key > $3 AND key >= $4 AND ($5::text IS NULL OR key < $5) AND value IS NOT NULL
 ORDER BY key
-LIMIT $5;
+LIMIT $6;
 
 -- name: read_log
--- $1 owner, $2 id or NULL, $3 name or NULL, $4 version and $5 ordinal of the first record, $6 whether records are wanted,
--- $7 from, $8 until or NULL, $9 skipped identity, $10 and device, $11 records at most, $12 bytes, and one record more
+-- $1 identity, $2 id or NULL, $3 name or NULL, $4 version and $5 ordinal of the first record, $6 whether records are wanted,
+-- $7 from, $8 until or NULL, $9 skipped identity, $10 and device, $11 records at most, $12 bytes, and one record more;
+-- $13 whether by id whoever asks, which only the node itself may
 WITH head AS (
-    SELECT * FROM syncline.datasets WHERE id = $2 AND owner = $1
+    SELECT d.*, CASE WHEN d.owner = $1 THEN 'OWNER' ELSE m.role END AS role
+    FROM syncline.datasets AS d
+    LEFT JOIN syncline.members AS m ON m.dataset = d.id AND m.owner = d.owner AND m.identity = $1
+    WHERE d.id = $2 AND ($13 OR d.owner = $1 OR m.role IS NOT NULL)
     UNION ALL
-    SELECT * FROM syncline.datasets WHERE $2::bytea IS NULL AND owner = $1 AND name = $3 AND deleted_at IS NULL
+    SELECT d.*, 'OWNER' AS role
+    FROM syncline.datasets AS d
+    WHERE $2::bytea IS NULL AND d.owner = $1 AND d.name = $3 AND d.deleted_at IS NULL
 )
 SELECT
     (SELECT value FROM syncline.meta WHERE name = 'epoch') AS epoch,
     head.id, head.owner, head.name, head.version, head.record_count, head.size_bytes, head.conflict_policy,
     head.created_at, head.updated_at, head.updated_by_identity, head.updated_by_device, head.pruned_through,
-    head.deleted_at,
+    head.scope, head.deleted_at, head.role,
     CASE WHEN $6 AND head.deleted_at IS NULL AND head.version >= $4 THEN (
         SELECT array_agg(
             ROW(
@@ -147,8 +204,9 @@ SELECT
     (SELECT value FROM syncline.meta WHERE name = 'epoch') AS epoch,
     u.number,
     d.id, d.owner, d.name, d.version, d.record_count, d.size_bytes, d.conflict_policy, d.created_at, d.updated_at,
-    d.updated_by_identity, d.updated_by_device, d.pruned_through, d.deleted_at,
+    d.updated_by_identity, d.updated_by_device, d.pruned_through, d.scope, d.deleted_at,
     d.stamp,
+    d.role,
     CASE WHEN d.id IS NULL THEN (
         SELECT count(*) FROM syncline.datasets AS o WHERE o.owner = u.identity AND o.deleted_at IS NULL
     ) END AS owned,
@@ -200,9 +258,13 @@ FROM unnest(
     until_key, skip_identity, skip_device, at_most
 )
 LEFT JOIN LATERAL (
-    SELECT * FROM syncline.datasets AS o WHERE o.id = u.id AND o.owner = u.identity
+    SELECT o.*, CASE WHEN o.owner = u.identity THEN 'OWNER' ELSE m.role END AS role
+    FROM syncline.datasets AS o
+    LEFT JOIN syncline.members AS m ON m.dataset = o.id AND m.owner = o.owner AND m.identity = u.identity
+    WHERE o.id = u.id AND (o.owner = u.identity OR m.role IS NOT NULL)
     UNION ALL
-    SELECT * FROM syncline.datasets AS o
+    SELECT o.*, 'OWNER' AS role
+    FROM syncline.datasets AS o
     WHERE u.id IS NULL AND o.owner = u.identity AND o.name = u.name AND o.deleted_at IS NULL
 ) AS d ON TRUE
 LEFT JOIN syncline.receipts AS r
@@ -308,8 +370,8 @@ ON CONFLICT (owner) DO UPDATE SET stamp = o.stamp + 1;
 -- name: insert_head
 INSERT INTO syncline.datasets (
     id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
-    updated_by_identity, updated_by_device, pruned_through, deleted_at, tombstones, stamp
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, 1);
+    updated_by_identity, updated_by_device, pruned_through, scope, deleted_at, tombstones, stamp
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 1);
 
 -- name: update_policy
 -- $1 id, $2 owner, $3 policy, $4 updated at, $5 by identity, $6 and device
@@ -327,6 +389,73 @@ WHERE id = $1 AND owner = $2;
 
 -- name: delete_records
 DELETE FROM syncline.records WHERE dataset = $1 AND owner = $2;
+
+-- name: access
+-- $1 id
+SELECT d.owner, d.scope, m.identity, m.role
+FROM syncline.datasets AS d
+LEFT JOIN syncline.members AS m ON m.dataset = d.id AND m.owner = d.owner
+WHERE d.id = $1;
+
+-- name: members
+-- $1 id, $2 owner
+SELECT identity, role, since FROM syncline.members WHERE dataset = $1 AND owner = $2 ORDER BY identity;
+
+-- name: members_seen_by
+-- $1 identity, $2 id: nothing, unless it sees the dataset
+SELECT d.owner, d.created_at, o.identity, o.role, o.since
+FROM syncline.datasets AS d
+LEFT JOIN syncline.members AS m ON m.dataset = d.id AND m.owner = d.owner AND m.identity = $1
+LEFT JOIN syncline.members AS o ON o.dataset = d.id AND o.owner = d.owner
+WHERE d.id = $2 AND d.deleted_at IS NULL AND (d.owner = $1 OR m.role IS NOT NULL);
+
+-- name: invitations
+-- $1 id, $2 owner
+SELECT id, code_hash, role, uses_left, created_at, expires_at
+FROM syncline.invitations
+WHERE dataset = $1 AND owner = $2
+ORDER BY created_at, id;
+
+-- name: dataset_of_code
+-- $1 code hash
+SELECT dataset FROM syncline.invitations WHERE code_hash = $1;
+
+-- name: update_sharing
+-- $1 id, $2 owner, $3 owner from now on, $4 scope
+UPDATE syncline.datasets SET owner = $3, scope = $4, stamp = stamp + 1 WHERE id = $1 AND owner = $2;
+
+-- name: hand_over_records
+-- $1 dataset, $2 owner, $3 owner from now on; the same for members and invitations
+UPDATE syncline.records SET owner = $3 WHERE dataset = $1 AND owner = $2;
+
+-- name: hand_over_members
+UPDATE syncline.members SET owner = $3 WHERE dataset = $1 AND owner = $2;
+
+-- name: hand_over_invitations
+UPDATE syncline.invitations SET owner = $3 WHERE dataset = $1 AND owner = $2;
+
+-- name: put_member
+-- $1 dataset, $2 owner, $3 identity, $4 role, $5 since
+INSERT INTO syncline.members (dataset, owner, identity, role, since) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (dataset, identity, owner) DO UPDATE SET role = excluded.role, since = excluded.since;
+
+-- name: drop_member
+-- $1 dataset, $2 owner, $3 identity
+DELETE FROM syncline.members WHERE dataset = $1 AND owner = $2 AND identity = $3;
+
+-- name: put_invitation
+-- $1 dataset, $2 owner, $3 id, $4 code hash, $5 role, $6 uses left, $7 created at, $8 expires at
+INSERT INTO syncline.invitations (dataset, owner, id, code_hash, role, uses_left, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (id, owner) DO UPDATE SET uses_left = excluded.uses_left;
+
+-- name: drop_invitation
+-- $1 id, $2 owner
+DELETE FROM syncline.invitations WHERE id = $1 AND owner = $2;
+
+-- name: drop_invitations
+-- $1 dataset, $2 owner
+DELETE FROM syncline.invitations WHERE dataset = $1 AND owner = $2;
 
 -- name: try_to_prune
 -- One node at a time. $1: the lock's number
@@ -371,13 +500,25 @@ WHERE (identity, device, mutation_id) IN (
 
 -- name: prune_deleted_datasets
 -- $1 before, $2 at most
-DELETE FROM syncline.datasets
-WHERE id IN (
-    SELECT id FROM syncline.datasets
-    WHERE deleted_at IS NOT NULL AND deleted_at < $1
-    ORDER BY deleted_at
-    LIMIT $2
-);
+WITH gone AS (
+    DELETE FROM syncline.datasets
+    WHERE id IN (
+        SELECT id FROM syncline.datasets
+        WHERE deleted_at IS NOT NULL AND deleted_at < $1
+        ORDER BY deleted_at
+        LIMIT $2
+    )
+    RETURNING id, owner
+),
+with_members AS (
+    DELETE FROM syncline.members AS m USING gone WHERE m.dataset = gone.id AND m.owner = gone.owner
+)
+SELECT id FROM gone;
+
+-- name: prune_invitations
+-- $1 before, $2 at most
+DELETE FROM syncline.invitations
+WHERE id IN (SELECT id FROM syncline.invitations WHERE expires_at < $1 ORDER BY expires_at LIMIT $2);
 
 -- name: oldest
 SELECT
