@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import uvicorn
 
+from syncline.addresses import networks
 from syncline.api.context import Services
 from syncline.api.documents import Documents
 from syncline.api.engine import Engine
@@ -26,13 +27,14 @@ from syncline.core.ids import DeviceId, IdentityId
 from syncline.core.limits import Limits
 from syncline.core.model import Viewer
 from syncline.metrics import Metrics
-from syncline.ports import Store
+from syncline.ports import SharedLimits, Store
 from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
 from syncline.service.memberships import Memberships
 from syncline.service.subscriptions import Subscriptions
 from syncline.service.sync import Syncs
 from syncline.storage.sqlite import SqliteStore
+from syncline.web.admission import Admission
 from syncline.web.connection import Backend
 from syncline.web.flush_tick import FlushTick
 from syncline.web.http_protocol import HttpProtocol
@@ -71,6 +73,9 @@ class WebOptions:
     data_limits: Limits = field(default_factory=Limits)
     with_pages: bool = False
     bus_is_up: bool = True
+    trusted_proxies: str = ""
+    origins: frozenset[str] = frozenset()
+    shared_limits: SharedLimits | None = None
     dev: bool = False
     static: Path = STATIC
     wrap_store: WrapStore = lambda store: store
@@ -155,6 +160,7 @@ def web_server(folder: Path, options: WebOptions | None = None) -> Iterator[WebS
             with_pages=options.with_pages,
             mint=(lambda device: a_token(device=device)) if options.dev else None,
             loopback_only=options.dev,
+            origins=options.origins,
             static=options.static,
         )
         loop = asyncio.get_running_loop()
@@ -211,6 +217,9 @@ def _backend(options: WebOptions, store: Store, bus: LocalBus, channels: Channel
         authenticator=TokenAuthenticator(SECRET, now),
         mutations=Mutations(max_pending=options.limits.max_pending_mutations),
         limits=options.limits,
+        admission=Admission(
+            options.limits, metrics, trusted=networks(options.trusted_proxies), shared=options.shared_limits
+        ),
         clock=now,
         tick=FlushTick(),
         metrics=metrics,
