@@ -189,11 +189,14 @@ def _derived(secret: SigningSecret, purpose: bytes) -> bytes:
 
 def _document_limits(settings: Settings) -> DocumentLimits:
     return DocumentLimits(
+        bytes=settings.max_document_bytes,
         tokens=settings.max_document_tokens,
         depth=settings.max_depth,
         aliases=settings.max_aliases,
         directives=settings.max_directives,
         fields=settings.max_fields,
+        fragments=settings.max_fragments,
+        repeats=settings.max_repeats,
     )
 
 

@@ -186,11 +186,16 @@ class Settings(BaseSettings):
 
     max_body_bytes: int = _count(4 * _MIB, "Size of an HTTP request's body.", group=_REQUESTS, unit="bytes")
     max_message_bytes: int = _count(4 * _MIB, "Size of a WebSocket message.", group=_REQUESTS, unit="bytes")
-    max_document_tokens: int = _count(5_000, "Lexical tokens of a GraphQL document.", group=_REQUESTS)
+    max_document_bytes: int = _count(
+        64 * 1024, "Size of a GraphQL document, without its variables.", group=_REQUESTS, unit="bytes"
+    )
+    max_document_tokens: int = _count(1_500, "Lexical tokens of a GraphQL document.", group=_REQUESTS)
     max_depth: int = _count(20, "Depth of a GraphQL document's selections.", group=_REQUESTS)
     max_aliases: int = _count(30, "Aliases in a GraphQL document.", group=_REQUESTS, least=0)
     max_directives: int = _count(50, "Directives in a GraphQL document.", group=_REQUESTS, least=0)
     max_fields: int = _count(5_000, "Selected fields once all fragments are spread.", group=_REQUESTS)
+    max_fragments: int = _count(50, "Fragments that a GraphQL document defines.", group=_REQUESTS, least=0)
+    max_repeats: int = _count(50, "Selections of the same name, anywhere in a GraphQL document.", group=_REQUESTS)
     document_cache_entries: int = _count(
         1_000, "Parsed and validated documents that are kept.", group=_REQUESTS, least=0
     )

@@ -23,11 +23,14 @@ LimitName = Literal[
     "connectionsPerIdentity",
     "connectionsPerAddress",
     "unauthenticatedPerMinute",
+    "documentBytes",
     "documentTokens",
     "documentDepth",
     "documentAliases",
     "documentDirectives",
     "documentFields",
+    "documentFragments",
+    "documentRepeats",
 ]
 """The limits that ``LimitExceeded`` and ``RateLimited`` can name."""
 
