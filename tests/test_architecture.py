@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bus": {"core", "errors", "ports", "logs", "metrics"},
     "auth": {"addresses", "core", "errors", "ports", "logs"},
     "api": {"service", "core", "errors", "ports", "topics", "logs"},
-    "web": {"api", "service", "core", "errors", "ports", "topics", "logs", "metrics", "config"},
+    "web": {"addresses", "api", "service", "core", "errors", "ports", "topics", "logs", "metrics", "config"},
     "client": {"core", "errors"},
 }
 """For each layer the others that it may import. What is not named here wires or starts, and may import all."""

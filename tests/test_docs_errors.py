@@ -97,7 +97,8 @@ def limits_in_the_code() -> set[str]:
     """The names by which limits are told."""
     found: set[str] = set()
     for name, call in calls():
-        named = [each.value for each in call.keywords if each.arg == "limit"] if name == "LimitExceeded" else []
+        told = name in ("LimitExceeded", "RateLimited")
+        named = [each.value for each in call.keywords if each.arg == "limit"] if told else []
         for value in [*named, *(call.args[:1] if name == "_compare" else [])]:
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
                 found.add(value.value)

@@ -8,9 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from secrets import token_hex
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
+from syncline.addresses import networks, origins
 from syncline.api.documents import Documents
 from syncline.api.engine import Engine
 from syncline.api.guard import DocumentLimits
@@ -26,12 +29,16 @@ from syncline.metrics import Metrics
 from syncline.ports import Bus, Store
 from syncline.service.housekeeping import Housekeeping
 from syncline.storage.sqlite import SqliteStore
+from syncline.web.admission import Admission
 from syncline.web.connection import Backend
 from syncline.web.flush_tick import FlushTick
 from syncline.web.limits import WebLimits
 from syncline.web.mutations import Mutations
 from syncline.web.routes import web_app
 from syncline.wiring import assemble
+
+if TYPE_CHECKING:
+    from syncline.bus.shared_limits import RedisSharedLimits
 
 DEV_IDENTITY = IdentityId("dev")
 
@@ -56,6 +63,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     secret = prepared_secret(settings)
     store = await open_store(settings, metrics)
     bus = await _open_bus(settings, secret, metrics)
+    shared = await _open_shared_limits(settings, secret)
     node = assemble(store, bus, utc_now, settings.limits, metrics)
     web_limits = WebLimits.from_settings(settings)
     mutations = Mutations(max_pending=web_limits.max_pending_mutations)
@@ -66,6 +74,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         authenticator=TokenAuthenticator(secret.value, utc_now),
         mutations=mutations,
         limits=web_limits,
+        admission=Admission(web_limits, metrics, trusted=networks(settings.trusted_proxies), shared=shared),
         clock=utc_now,
         tick=FlushTick(),
         metrics=metrics,
@@ -81,6 +90,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
                 with_pages=settings.graphiql,
                 mint=partial(dev_token, settings, secret) if settings.dev else None,
                 loopback_only=settings.dev,
+                origins=origins(settings.allowed_origins),
             ),
             housekeeping=Housekeeping(
                 store,
@@ -96,6 +106,8 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     finally:
         await mutations.drain()
         await node.channels.close()
+        if shared is not None:
+            await shared.close()
         await bus.close()
         await store.close()
 
@@ -140,9 +152,7 @@ async def _open_bus(settings: Settings, secret: SigningSecret, metrics: Metrics)
         return local
     from syncline.bus.redis import RedisBus
 
-    # All nodes have the secret that tokens are signed with, and nobody else. Hints get one of their own from it.
-    key = hashlib.blake2b(key=hashlib.sha256(secret.value).digest(), person=b"syncline hints").digest()
-    bus = RedisBus.open(settings.redis_url.get_secret_value(), secret=key)
+    bus = RedisBus.open(settings.redis_url.get_secret_value(), secret=_derived(secret, b"syncline hints"))
     metrics.read_off(metrics.bus_up, lambda: bus.up)
     metrics.read_off(metrics.bus_lag_seconds, lambda: bus.health.lag_seconds or 0)
     metrics.count_off(metrics.bus_gaps["number"], lambda: bus.health.gaps)
@@ -150,13 +160,32 @@ async def _open_bus(settings: Settings, secret: SigningSecret, metrics: Metrics)
     return bus
 
 
+async def _open_shared_limits(settings: Settings, secret: SigningSecret) -> RedisSharedLimits | None:
+    if settings.redis_url is None:
+        return None
+    from syncline.bus.shared_limits import RedisSharedLimits
+
+    key = _derived(secret, b"syncline limits")
+    shared = RedisSharedLimits(settings.redis_url.get_secret_value(), node=token_hex(8), secret=key)
+    await shared.start()
+    return shared
+
+
+def _derived(secret: SigningSecret, purpose: bytes) -> bytes:
+    """A secret for one purpose. All nodes have the one that tokens are signed with, and nobody else does."""
+    return hashlib.blake2b(key=hashlib.sha256(secret.value).digest(), person=purpose).digest()
+
+
 def _document_limits(settings: Settings) -> DocumentLimits:
     return DocumentLimits(
+        bytes=settings.max_document_bytes,
         tokens=settings.max_document_tokens,
         depth=settings.max_depth,
         aliases=settings.max_aliases,
         directives=settings.max_directives,
         fields=settings.max_fields,
+        fragments=settings.max_fragments,
+        repeats=settings.max_repeats,
     )
 
 

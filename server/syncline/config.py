@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, SecretSt
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from syncline.addresses import is_loopback
+from syncline.addresses import is_loopback, networks, origins
 from syncline.core.limits import Limits
 from syncline.errors import StartRefused
 from syncline.ports import Retention
@@ -68,6 +68,16 @@ def _postgres(value: SecretStr) -> SecretStr:
     return value
 
 
+def _networks(value: str) -> str:
+    networks(value)
+    return value
+
+
+def _origins(value: str) -> str:
+    origins(value)
+    return value
+
+
 _SERVER: Final = "The server"
 _DATA: Final = "Limits of what an identity keeps and sends"
 _REQUESTS: Final = "Limits of one request"
@@ -86,6 +96,26 @@ class Settings(BaseSettings):
         "127.0.0.1", "Address to listen on. `0.0.0.0` or `::` for all.", group=_SERVER, min_length=1, pattern=r"^\S+$"
     )
     port: int = _setting(8000, "Port to listen on; 0 takes any free one.", group=_SERVER, ge=0, le=65_535)
+    allow_plain_text: bool = _setting(
+        False,
+        "Listen on an address that other machines can reach, though the server speaks no TLS: say so if a proxy in "
+        "front of it does, or if the network is yours alone.",
+        group=_SERVER,
+    )
+    trusted_proxies: Annotated[str, AfterValidator(_networks)] = _setting(
+        "",
+        "Addresses or networks of proxies, separated by commas, whose `X-Forwarded-For` is believed: limits are then "
+        "those of the addresses behind them.",
+        group=_SERVER,
+        shown_default="none",
+    )
+    allowed_origins: Annotated[str, AfterValidator(_origins)] = _setting(
+        "",
+        "Origins of web pages that may use the API, `https://app.example.org`, separated by commas, or `*` for all. "
+        "Pages of the server's own origin always may.",
+        group=_SERVER,
+        shown_default="none",
+    )
     data: Annotated[Path, BeforeValidator(_named), AfterValidator(Path.expanduser)] = _setting(
         Path("syncline-data"), "Folder of the SQLite database and, with `dev`, of the token secret.", group=_SERVER
     )
@@ -159,11 +189,16 @@ class Settings(BaseSettings):
 
     max_body_bytes: int = _count(4 * _MIB, "Size of an HTTP request's body.", group=_REQUESTS, unit="bytes")
     max_message_bytes: int = _count(4 * _MIB, "Size of a WebSocket message.", group=_REQUESTS, unit="bytes")
-    max_document_tokens: int = _count(5_000, "Lexical tokens of a GraphQL document.", group=_REQUESTS)
+    max_document_bytes: int = _count(
+        64 * 1024, "Size of a GraphQL document, without its variables.", group=_REQUESTS, unit="bytes"
+    )
+    max_document_tokens: int = _count(1_500, "Lexical tokens of a GraphQL document.", group=_REQUESTS)
     max_depth: int = _count(20, "Depth of a GraphQL document's selections.", group=_REQUESTS)
     max_aliases: int = _count(30, "Aliases in a GraphQL document.", group=_REQUESTS, least=0)
     max_directives: int = _count(50, "Directives in a GraphQL document.", group=_REQUESTS, least=0)
     max_fields: int = _count(5_000, "Selected fields once all fragments are spread.", group=_REQUESTS)
+    max_fragments: int = _count(50, "Fragments that a GraphQL document defines.", group=_REQUESTS, least=0)
+    max_repeats: int = _count(50, "Selections of the same name, anywhere in a GraphQL document.", group=_REQUESTS)
     document_cache_entries: int = _count(
         1_000, "Parsed and validated documents that are kept.", group=_REQUESTS, least=0
     )
@@ -190,7 +225,30 @@ class Settings(BaseSettings):
         group=_CONNECTIONS,
         unit="seconds",
     )
-    max_operations_per_connection: int = _count(100, "Operations under way on one WebSocket.", group=_CONNECTIONS)
+    max_subscriptions_per_connection: int = _count(100, "Subscriptions on one WebSocket.", group=_CONNECTIONS)
+    max_operations_in_flight: int = _count(
+        20, "Queries and mutations under way at once on one WebSocket.", group=_CONNECTIONS
+    )
+    max_messages_per_second: int = _count(
+        50, "Messages a second that are taken from one WebSocket; what comes faster waits.", group=_CONNECTIONS
+    )
+    message_burst: int = _count(
+        100, "Messages that a WebSocket which was quiet may send at once, beyond that rate.", group=_CONNECTIONS
+    )
+    max_connections_per_identity: int = _count(
+        50, "WebSockets of one identity, on all servers that share a Redis.", group=_CONNECTIONS
+    )
+    max_connections_per_address: int = _count(
+        100,
+        "WebSockets from one address (of IPv6, one /64 network), on all servers that share a Redis. Not for loopback.",
+        group=_CONNECTIONS,
+    )
+    max_unauthenticated_per_minute: int = _count(
+        60,
+        "Requests a minute without a valid credential from one address, on all servers that share a Redis. Not for "
+        "loopback.",
+        group=_CONNECTIONS,
+    )
     max_connections: int = _count(20_000, "WebSockets open at once on this node.", group=_CONNECTIONS)
     max_pending_mutations: int = _count(
         5_000,

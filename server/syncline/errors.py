@@ -19,14 +19,22 @@ LimitName = Literal[
     "members",
     "invitations",
     "bodyBytes",
-    "operationsPerConnection",
+    "operationsInFlight",
+    "subscriptionsPerConnection",
+    "messagesPerSecond",
+    "connectionsPerIdentity",
+    "connectionsPerAddress",
+    "unauthenticatedPerMinute",
+    "documentBytes",
     "documentTokens",
     "documentDepth",
     "documentAliases",
     "documentDirectives",
     "documentFields",
+    "documentFragments",
+    "documentRepeats",
 ]
-"""The limits that ``LimitExceeded`` can name."""
+"""The limits that ``LimitExceeded`` and ``RateLimited`` can name."""
 
 
 class SynclineError(Exception):
@@ -201,6 +209,15 @@ class BadRequest(SynclineError):
         super().__init__(reason, reason=reason)
 
 
+class OriginNotAllowed(SynclineError):
+    """A web page of another origin wants to open a WebSocket here, and the settings do not allow it."""
+
+    code = "ORIGIN_NOT_ALLOWED"
+
+    def __init__(self) -> None:
+        super().__init__("pages of this origin may not connect; the server's setting allowed_origins names those")
+
+
 class DocumentInvalid(SynclineError):
     """The GraphQL document does not parse or does not fit the schema."""
 
@@ -244,6 +261,26 @@ class Overloaded(SynclineError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"overloaded: {what}", what=what)
+
+
+class RateLimited(SynclineError):
+    """More at the same time, or in a time, than one caller may; nothing of it was done. Later it will do.
+
+    ``limit`` is the limit's name, ``maximum`` its value, ``retryAfter`` the seconds after which to try again.
+    """
+
+    code = "RATE_LIMITED"
+    retryable = True
+
+    def __init__(self, *, limit: LimitName, maximum: int, retry_after_seconds: float) -> None:
+        self.limit = limit
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(
+            f"over the limit {limit}: at most {maximum}; try again in {retry_after_seconds:g} s",
+            limit=limit,
+            maximum=maximum,
+            retryAfter=retry_after_seconds,
+        )
 
 
 # --- why a server does not start ------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ from one that never came, or the look at the store."""
 LogEntry = Literal["tombstone", "receipt"]
 
 LIMITS: Final = (*get_args(LimitName), "connections", "messageBytes", "pendingMutations")
-"""Those that ``LIMIT_EXCEEDED`` names, and those that are told by a status or a close code."""
+"""Those that ``LIMIT_EXCEEDED`` and ``RATE_LIMITED`` name, and those that only a status or a close code tells."""
 
 Observe = Callable[[float], None]
 """Where a figure goes."""

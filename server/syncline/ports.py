@@ -283,6 +283,32 @@ class Bus(Protocol):
     async def close(self) -> None: ...
 
 
+# --- how much of it ---------------------------------------------------------------------------------------------------
+
+
+class SharedLimits(Protocol):
+    """What nodes count together, so that a limit holds over all of them.
+
+    It helps, and is never needed: no method raises, each answers within a moment, and None means that nothing is known
+    of the others now. Holders are whom a limit is for. A node that ends without a word is counted on for a minute.
+    """
+
+    async def claim(self, holder: str, *, mine: int, most: int) -> int | None:
+        """Have this node count ``mine`` for the holder from now on, unless that and the others' are over ``most``.
+
+        Returns what the others count. One after the other of concurrent claims is decided, on whatever node.
+        """
+        ...
+
+    def count(self, holder: str, mine: int) -> None:
+        """This node counts ``mine`` from now on; the others learn of it soon."""
+        ...
+
+    async def hit(self, holder: str, *, per_minute: int) -> float | None:
+        """One more of what may be done ``per_minute``; the seconds to wait if that is too often, else 0."""
+        ...
+
+
 # --- who is calling ---------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import SecretStr
 
 from syncline import logs
+from syncline.addresses import is_loopback
 from syncline.bus.embedded import private_valkey
 from syncline.config import Settings
 from syncline.errors import StartRefused
@@ -24,6 +25,12 @@ def run(settings: Settings) -> int:
 
 
 def _check(settings: Settings) -> None:
+    if not is_loopback(settings.host) and not settings.allow_plain_text:
+        raise StartRefused(
+            f"host = {settings.host}: this server speaks no TLS; tokens and data would pass the network unencrypted. "
+            "Listen on 127.0.0.1, behind a proxy that does; or, if that is on another machine, or the network is yours "
+            "alone, say so with --allow-plain-text"
+        )
     if settings.embedded_redis and settings.redis_url is not None:
         raise StartRefused("embedded_redis and redis_url are both set; one Redis is enough")
     if settings.workers > 1 and settings.redis_url is None and not settings.embedded_redis:

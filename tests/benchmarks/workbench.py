@@ -23,6 +23,17 @@ from tests.support.server import running_server
 LONGEST_LOAD_SECONDS = 300.0
 _LINES_OF_OUTPUT = 200
 _ADDRESS = "127.0.0.1"
+_NO_LIMITS = {
+    f"SYNCLINE_{name}": "1000000"
+    for name in (
+        "MAX_CONNECTIONS_PER_IDENTITY",
+        "MAX_SUBSCRIPTIONS_PER_CONNECTION",
+        "MAX_OPERATIONS_IN_FLIGHT",
+        "MAX_MESSAGES_PER_SECOND",
+        "MESSAGE_BURST",
+    )
+}
+"""What is measured is how much a server can do, not how much it allows one caller."""
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -54,7 +65,7 @@ class Workbench:
             if contender is Contender.SYNCLINE:
                 with (
                     running_on(cores or self.cores.server),
-                    running_server(folder, *flags, settings=settings) as server,
+                    running_server(folder, *flags, settings={**_NO_LIMITS, **(settings or {})}) as server,
                 ):
                     own = {each: server.token(each[1], each[0]) for each in tokens}
                     try:

@@ -92,7 +92,7 @@ def server(tmp_path: Path) -> Iterator[WebServer]:
     limits = WebLimits(
         send_buffer_bytes=64 * 1024,
         stall_timeout=timedelta(seconds=1),
-        operations_per_connection=3,
+        subscriptions_per_connection=3,
         body_bytes=100_000,
         message_bytes=200_000,
         connections=4,
@@ -178,7 +178,7 @@ async def test_limits_of_requests_are_told_however_they_are_answered(server: Web
         assert (await http.post("/graphql", json={"query": "#" * 100_000})).status_code == 413
     for number in range(4):
         await phone.subscribe(str(number), WATCH, dataset=DATASET)
-    await figures_when(server, lambda figures: figures.of("limits_hit_total", limit="operationsPerConnection") == 1)
+    await figures_when(server, lambda figures: figures.of("limits_hit_total", limit="subscriptionsPerConnection") == 1)
     async with a_socket(server, "second") as second, a_socket(server, "third"), a_socket(server, "fourth"):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(handshake(server.port))
@@ -186,7 +186,7 @@ async def test_limits_of_requests_are_told_however_they_are_answered(server: Web
         writer.close()
         await second.send({"type": "ping", "payload": {"x": "x" * 300_000}})
         assert await second.closed_with() == 1009
-    hit = ("documentDepth", "bodyBytes", "operationsPerConnection", "connections", "messageBytes")
+    hit = ("documentDepth", "bodyBytes", "subscriptionsPerConnection", "connections", "messageBytes")
     figures = await asyncio.to_thread(scrape, server.http_url)
     assert {limit: figures.of("limits_hit_total", limit=limit) for limit in hit} == dict.fromkeys(hit, 1)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from syncline.bus.redis import RedisBus
 from syncline.core.feed import Hint
 from tests.support.fault_proxy import fault_proxy
 from tests.support.hints import Ear, a_hint, a_topic
+from tests.support.tls import self_signed
 from tests.support.valkey import Valkey, eventually, free_port, valkey
 
 NOTICED_SECONDS = 5.0
@@ -302,16 +302,7 @@ async def test_a_node_that_is_cut_off_alone_is_missed_by_the_others(tmp_path: Pa
 
 async def test_tls_is_spoken_and_certificates_are_checked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "syncline")
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    subprocess.run(  # noqa: ASYNC221 # takes no time
-        [
-            *("openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    certificate, key = self_signed(tmp_path)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
     # The wheel's server speaks no TLS: a proxy does for it.

@@ -41,7 +41,7 @@ def quick(tmp_path: Path) -> Iterator[WebServer]:
         init_timeout=timedelta(seconds=0.3),
         ping_interval=timedelta(seconds=0.3),
         pong_timeout=timedelta(seconds=0.3),
-        operations_per_connection=2,
+        subscriptions_per_connection=2,
         connections=2,
         message_bytes=2_000,
     )
@@ -233,21 +233,32 @@ async def test_a_request_that_cannot_be_executed_gets_an_error(
         assert error["payload"][0]["extensions"]["code"] == code
 
 
-async def test_one_operation_too_many_is_told_which_limit_it_is_over(quick: WebServer) -> None:
+async def test_one_subscription_too_many_is_told_which_limit_it_is_over(quick: WebServer) -> None:
     async with WsClient(quick) as client:
         for operation_id in ("1", "2"):
             await client.subscribe(operation_id, WATCH)
             await client.receive()
-        await client.subscribe("3", "{ __typename }")
+        await client.subscribe("3", WATCH)
         error = await client.receive()
         assert (error["id"], error["type"]) == ("3", "error")
         extensions = error["payload"][0]["extensions"]
         assert {name: extensions[name] for name in ("code", "limit", "maximum", "actual")} == {
             "code": "LIMIT_EXCEEDED",
-            "limit": "operationsPerConnection",
+            "limit": "subscriptionsPerConnection",
             "maximum": 2,
             "actual": 3,
         }
+        await client.send({"type": "complete", "id": "1"})
+        await client.subscribe("4", WATCH)
+        assert (await client.receive())["type"] == "next"
+
+
+async def test_subscriptions_and_other_operations_do_not_count_together(quick: WebServer) -> None:
+    async with WsClient(quick) as client:
+        for operation_id in ("1", "2"):
+            await client.subscribe(operation_id, WATCH)
+            await client.receive()
+        assert await client.execute("{ __typename }") == {"data": {"__typename": "Query"}}
 
 
 async def test_a_message_that_is_too_big_closes_1009(quick: WebServer) -> None:

@@ -10,9 +10,9 @@ import socket
 import struct
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-from tests.support.web_server import PATIENCE_SECONDS, WebServer, a_token
+from tests.support.web_server import PATIENCE_SECONDS, a_token
 
 _NARROW_BYTES = 32 * 1024
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -64,13 +64,20 @@ class Outcome:
     reason: str = ""
 
 
+class Listening(Protocol):
+    """A server, of whatever kind."""
+
+    @property
+    def port(self) -> int: ...
+
+
 class RawSocket:
     """One connection. With ``init`` it is acknowledged before the test goes on.
 
     What is not read stays with the server, but for what the kernels hold; a ``narrow`` one lets them hold little.
     """
 
-    def __init__(self, server: WebServer, *, init: bool = True, narrow: bool = False) -> None:
+    def __init__(self, server: Listening, *, init: bool = True, narrow: bool = False) -> None:
         self._server = server
         self._init = init
         self._narrow = narrow

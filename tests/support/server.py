@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +29,8 @@ _BETWEEN_LOOKS = threading.Event()  # never set: waiting for it is a pause betwe
 
 class RunningServer:
     """``syncline serve --dev`` on a data folder. ``output`` holds all that it printed and logged, over all starts."""
+
+    mode: Sequence[str] = ("--dev",)
 
     def __init__(
         self, folder: Path, *flags: str, settings: Mapping[str, str] | None = None, module: str = "syncline"
@@ -65,7 +67,7 @@ class RunningServer:
 
     def start(self) -> None:
         """Start it, and return when it is ready. Started again, it has the same port."""
-        command = [sys.executable, "-m", self._module, "serve", "--dev", "--data", str(self.folder)]
+        command = [sys.executable, "-m", self._module, "serve", *self.mode, "--data", str(self.folder)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SYNCLINE_")}
         self._process = subprocess.Popen(
             [*command, "--port", str(self.port), *self._flags],

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import uvicorn
 
+from syncline.addresses import networks
 from syncline.api.documents import Documents
 from syncline.api.engine import Engine
 from syncline.api.guard import DocumentLimits
@@ -25,8 +26,9 @@ from syncline.core.ids import DeviceId, IdentityId
 from syncline.core.limits import Limits
 from syncline.core.model import Viewer
 from syncline.metrics import Metrics
-from syncline.ports import Store
+from syncline.ports import SharedLimits, Store
 from syncline.storage.sqlite import SqliteStore
+from syncline.web.admission import Admission
 from syncline.web.connection import Backend
 from syncline.web.flush_tick import FlushTick
 from syncline.web.http_protocol import HttpProtocol
@@ -66,6 +68,9 @@ class WebOptions:
     data_limits: Limits = field(default_factory=Limits)
     with_pages: bool = False
     bus_is_up: bool = True
+    trusted_proxies: str = ""
+    origins: frozenset[str] = frozenset()
+    shared_limits: SharedLimits | None = None
     dev: bool = False
     static: Path = STATIC
     wrap_store: WrapStore = lambda store: store
@@ -150,6 +155,7 @@ def web_server(folder: Path, options: WebOptions | None = None) -> Iterator[WebS
             with_pages=options.with_pages,
             mint=(lambda device: a_token(device=device)) if options.dev else None,
             loopback_only=options.dev,
+            origins=options.origins,
             static=options.static,
         )
         loop = asyncio.get_running_loop()
@@ -200,6 +206,9 @@ def _backend(options: WebOptions, node: Node, metrics: Metrics) -> Backend:
         authenticator=TokenAuthenticator(SECRET, now),
         mutations=Mutations(max_pending=options.limits.max_pending_mutations),
         limits=options.limits,
+        admission=Admission(
+            options.limits, metrics, trusted=networks(options.trusted_proxies), shared=options.shared_limits
+        ),
         clock=now,
         tick=FlushTick(),
         metrics=metrics,

@@ -163,9 +163,10 @@ class Documents:
 
     def _parse(self, source: str) -> DocumentNode:
         try:
+            guard.check_source(source, self._limits)
             node = parse(source, max_tokens=self._limits.tokens)
             guard.check(node, self._limits)
-            errors = validate(self._schema, node, max_errors=10)
+            errors = validate(self._schema, node, max_errors=5)
         except GraphQLSyntaxError as error:
             if "tokens" in error.message:
                 limit = LimitExceeded(

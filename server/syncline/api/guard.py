@@ -6,6 +6,7 @@ level is refused for the number of fields it would select, without selecting the
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from graphql import (
@@ -23,14 +24,21 @@ from syncline.errors import LimitExceeded, LimitName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentLimits:
-    """The greatest document that is executed. All but ``tokens`` count fragments wherever they are spread."""
+    """The greatest document that is executed.
 
-    tokens: int = 5_000
+    Depth, aliases, directives and fields count fragments wherever they are spread; the others, the text as it is.
+    """
+
+    bytes: int = 64 * 1024
+    tokens: int = 1_500
     depth: int = 20
     """Fields within fields."""
     aliases: int = 30
     directives: int = 50
     fields: int = 5_000
+    fragments: int = 50
+    repeats: int = 50
+    """How often one name may be selected: whether two selections of a name fit is looked at pair by pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +60,20 @@ class _Cost:
 _NOTHING = _Cost()
 
 
+def check_source(source: str, limits: DocumentLimits) -> None:
+    """Raises LimitExceeded for a text that is too long to be parsed."""
+    # Encoded only if it can be too long.
+    size = len(source)
+    if size * 4 > limits.bytes:
+        size = len(source.encode("utf-8", "surrogatepass"))
+    _compare("documentBytes", size, limits.bytes)
+
+
 def check(document: DocumentNode, limits: DocumentLimits) -> None:
-    """Raises LimitExceeded for the first operation that is over a limit."""
-    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
-    meter = _Meter(fragments)
+    """Raises LimitExceeded for the first limit that it is over."""
+    found = [node for node in document.definitions if isinstance(node, FragmentDefinitionNode)]
+    _compare("documentFragments", len(found), limits.fragments)
+    meter = _Meter({node.name.value: node for node in found})
     for node in document.definitions:
         if isinstance(node, OperationDefinitionNode):
             cost = meter.selections(node.selection_set)
@@ -63,6 +81,10 @@ def check(document: DocumentNode, limits: DocumentLimits) -> None:
             _compare("documentAliases", cost.aliases, limits.aliases)
             _compare("documentDirectives", cost.directives + len(node.directives or ()), limits.directives)
             _compare("documentFields", cost.fields, limits.fields)
+    for node in found:
+        # Those that nobody spreads are validated, too.
+        meter.measure(node)
+    _compare("documentRepeats", meter.repeats, limits.repeats)
 
 
 def _compare(limit: LimitName, actual: int, maximum: int) -> None:
@@ -75,6 +97,19 @@ class _Meter:
     def __init__(self, fragments: dict[str, FragmentDefinitionNode]) -> None:
         self._fragments = fragments
         self._measured: dict[str, _Cost] = {}
+        self._selected: Counter[str] = Counter()
+
+    @property
+    def repeats(self) -> int:
+        """How often the most frequent name was selected in what was measured."""
+        return max(self._selected.values(), default=0)
+
+    def measure(self, fragment: FragmentDefinitionNode) -> None:
+        if self._fragments[fragment.name.value] is fragment:
+            self._fragment(fragment.name.value)
+        else:
+            # Another one of the same name; validation refuses it.
+            self.selections(fragment.selection_set)
 
     def selections(self, selection_set: SelectionSetNode | None) -> _Cost:
         total = _NOTHING
@@ -85,6 +120,7 @@ class _Meter:
     def _selection(self, node: object) -> _Cost:
         match node:
             case FieldNode():
+                self._selected[(node.alias or node.name).value] += 1
                 inner = self.selections(node.selection_set)
                 return _Cost(
                     inner.depth + 1,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import parse_qsl, unquote
 
 from syncline.bus.link import Dialect
@@ -28,12 +28,26 @@ _CERT_REQS: Final = {"required": ssl.CERT_REQUIRED, "none": ssl.CERT_NONE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spelling:
+    """The parts of the URL as they stand there, for a client that finds its way by itself. Holds passwords."""
+
+    kind: Literal["", "sentinel", "cluster"]
+    addresses: tuple[Address, ...]
+    service: str
+    access: Access
+    to_sentinels: Access
+    tls_options: Mapping[str, str] | None
+    """None: no TLS."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """Where the bus is, and how to speak to it."""
 
     places: Places
     access: Access
     dialect: Dialect
+    spelling: Spelling
 
 
 def target_of(url: str, *, setting: str = "redis_url") -> Target:
@@ -64,18 +78,28 @@ def _target(url: str) -> Target:
     service = parts.pop(0) if kind == "sentinel" and parts else ""
     dialect = Dialect(prefix=_prefix(parts, kind), sharded=kind == "cluster")
     addresses = _addresses(hosts, _SENTINEL_PORT if kind == "sentinel" else _PORT)
-    if kind == "sentinel":
-        if not service:
-            raise ValueError("names the service after the Sentinels: redis+sentinel://host1,host2/service")
-        to_sentinels = Access(
-            username=options.get("sentinel_username"), password=options.get("sentinel_password"), tls=tls
-        )
-        return Target(places=Sentinels(addresses, service, to_sentinels), access=access, dialect=dialect)
-    if kind == "cluster":
-        return Target(places=Cluster(addresses, access, dialect), access=access, dialect=dialect)
-    if len(addresses) > 1:
+    if kind == "sentinel" and not service:
+        raise ValueError("names the service after the Sentinels: redis+sentinel://host1,host2/service")
+    if not kind and len(addresses) > 1:
         raise ValueError("names one server; several are for redis+sentinel:// and redis+cluster://")
-    return Target(places=OneServer(addresses[0]), access=access, dialect=dialect)
+    to_sentinels = Access(username=options.get("sentinel_username"), password=options.get("sentinel_password"), tls=tls)
+    places: Places
+    match kind:
+        case "sentinel":
+            places = Sentinels(addresses, service, to_sentinels)
+        case "cluster":
+            places = Cluster(addresses, access, dialect)
+        case _:
+            places = OneServer(addresses[0])
+    spelling = Spelling(
+        kind="sentinel" if kind == "sentinel" else "cluster" if kind == "cluster" else "",
+        addresses=addresses,
+        service=service,
+        access=access,
+        to_sentinels=to_sentinels,
+        tls_options={name: options[name] for name in options.keys() & _TLS_OPTIONS} if secure else None,
+    )
+    return Target(places=places, access=access, dialect=dialect, spelling=spelling)
 
 
 def _options(query: str, *known: frozenset[str] | tuple[str, ...]) -> dict[str, str]:

@@ -11,17 +11,18 @@ from typing import Any
 
 from syncline.api.context import Context, Services
 from syncline.api.engine import Engine, OperationKind, Subscription
-from syncline.api.errors import error_body
-from syncline.errors import CredentialExpired, LimitExceeded, SynclineError, Unauthenticated
+from syncline.errors import CredentialExpired, LimitExceeded, RateLimited, SynclineError, Unauthenticated
 from syncline.logs import get_logger
 from syncline.metrics import Metrics
 from syncline.ports import Authenticator, Clock, Credential
 from syncline.service.sinks import SinkClosed
+from syncline.web.admission import Admission, Place
 from syncline.web.authentication import credential_of_init
 from syncline.web.close_codes import CloseCode
 from syncline.web.flush_tick import FlushTick
 from syncline.web.heartbeat import Beat, Heartbeat
 from syncline.web.limits import WebLimits
+from syncline.web.message_pace import MessagePace
 from syncline.web.mutations import Mutations
 from syncline.web.operations import ActiveOperation
 from syncline.web.outlets import Outlet, Receive, Scope, Send
@@ -66,6 +67,7 @@ class Backend:
     authenticator: Authenticator
     mutations: Mutations
     limits: WebLimits
+    admission: Admission
     clock: Clock
     tick: FlushTick
     metrics: Metrics
@@ -84,14 +86,18 @@ class Connection:
         "_credential",
         "_draining",
         "_heartbeat",
+        "_in_flight",
         "_loop",
         "_operations",
         "_outlet",
+        "_pace",
+        "_place",
         "_reading",
         "_receive",
         "_scope",
         "_send",
         "_sender",
+        "_subscriptions",
         "_tasks",
         "_timer",
     )
@@ -108,7 +114,11 @@ class Connection:
         self._heartbeat = Heartbeat(limits=backend.limits, opened_at=now, heard_at=now)
         self._timer = self._loop.call_at(self._heartbeat.next_look(now), self._look)
         self._credential: Credential | None = None
+        self._place: Place | None = None
+        self._pace = MessagePace(backend.limits, now)
         self._operations: dict[str, ActiveOperation] = {}
+        self._subscriptions = self._in_flight = 0
+        """Operations of which is known what they are, by that."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._reading = True
         self._draining = False
@@ -132,6 +142,7 @@ class Connection:
                 operation.stop()
             await self._sender.close()
             await self._finish_tasks()
+            self._backend.admission.leave(self._place)
 
     def drain(self, *, within: timedelta) -> None:
         """Take no more messages, finish what must be finished, and close at a random moment ``within`` that time."""
@@ -142,12 +153,16 @@ class Connection:
     # --- messages ----------------------------------------------------------------------------------------------------
 
     async def _handle(self, text: str | None) -> None:
-        self._heartbeat.heard(self._loop.time())
+        now = self._loop.time()
+        self._heartbeat.heard(now)
         try:
+            pause = self._paced(now)
             if text is None:
                 raise ProtocolViolation(CloseCode.BAD_REQUEST, "a message is a text frame of valid UTF-8")
             await self._dispatch(text)
             await self._wait_for_room()
+            if pause:
+                await asyncio.sleep(pause)
         except ProtocolViolation as violation:
             self.close(violation.code, violation.reason)
         except SynclineError as error:
@@ -156,6 +171,13 @@ class Connection:
             name = request_id()
             _log.exception("connection_failed", request_id=name)
             self.close(CloseCode.TRY_AGAIN_LATER, f"internal error {name}")
+
+    def _paced(self, now: float) -> float:
+        held = self._pace.held
+        pause = self._pace.take(now)
+        if self._pace.held and not held:
+            self._backend.metrics.over_limit("messagesPerSecond")
+        return pause
 
     async def _dispatch(self, text: str) -> None:
         match decode(text):
@@ -180,10 +202,12 @@ class Connection:
             async with asyncio.timeout(_AUTHENTICATION_SECONDS):
                 credential = await credential_of_init(self._backend.authenticator, init.payload, self._scope["headers"])
         except Unauthenticated as error:
+            await self._backend.admission.without_credential(self._scope)
             code = CloseCode.FORBIDDEN if isinstance(error, CredentialExpired) else CloseCode.UNAUTHORIZED
             raise ProtocolViolation(code, error.message) from None
         except TimeoutError:
             raise ProtocolViolation(CloseCode.TRY_AGAIN_LATER, "the credential could not be verified in time") from None
+        self._place = await self._backend.admission.enter(credential.viewer.identity)
         now = self._loop.time()
         self._heartbeat.expires_at = now + (credential.expires_at - self._backend.clock()).total_seconds()
         self._credential = credential
@@ -199,12 +223,6 @@ class Connection:
             raise ProtocolViolation(CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {subscribe.id} already exists")
         backend, name = self._backend, request_id()
         operation = ActiveOperation(subscribe.id, self, self._sender)
-        maximum = backend.limits.operations_per_connection
-        if len(self._operations) >= maximum:
-            over = LimitExceeded(limit="operationsPerConnection", maximum=maximum, actual=len(self._operations) + 1)
-            backend.metrics.over_limit(over.limit)
-            operation.refuse([error_body(over, name)])
-            return
         self._operations[subscribe.id] = operation
         context = Context(credential=self._credential, services=backend.services, request_id=name)
         operation.task = self._own(
@@ -276,9 +294,27 @@ class Connection:
     def fail(self, error: SynclineError) -> None:
         self.close(CloseCode.TRY_AGAIN_LATER, error.message)
 
+    def admit(self, kind: OperationKind) -> None:
+        limits = self._backend.limits
+        if kind is OperationKind.SUBSCRIPTION:
+            maximum = limits.subscriptions_per_connection
+            if self._subscriptions >= maximum:
+                raise LimitExceeded(limit="subscriptionsPerConnection", maximum=maximum, actual=maximum + 1)
+            self._subscriptions += 1
+        else:
+            maximum = limits.operations_in_flight
+            if self._in_flight >= maximum:
+                self._backend.metrics.over_limit("operationsInFlight")
+                raise RateLimited(limit="operationsInFlight", maximum=maximum, retry_after_seconds=1)
+            self._in_flight += 1
+
     def forget(self, operation: ActiveOperation) -> None:
         if self._operations.get(operation.id) is operation:
             del self._operations[operation.id]
+        if operation.kind is OperationKind.SUBSCRIPTION:
+            self._subscriptions -= 1
+        elif operation.kind is not None:
+            self._in_flight -= 1
 
     def dispose(self, subscription: Subscription) -> None:
         self._own(subscription.close(), "close subscription")

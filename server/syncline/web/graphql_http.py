@@ -7,6 +7,7 @@ specification has it for clients that know no better. A missing or bad token is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -22,6 +23,7 @@ from syncline.errors import (
     BadRequest,
     LimitExceeded,
     Overloaded,
+    RateLimited,
     StoreUnavailable,
     SynclineError,
     Unauthenticated,
@@ -118,7 +120,16 @@ class GraphqlHttp:
             raise _Answered(408, BadRequest("the body did not arrive in time"), {"connection": "close"}) from None
 
     async def _authenticate(self, request: Request) -> Credential | None:
-        return await credential_of_headers(self._backend.authenticator, request.scope["headers"])
+        """None: there is no credential, and the caller may do without. Raises Unauthenticated, RateLimited."""
+        admission = self._backend.admission
+        try:
+            credential = await credential_of_headers(self._backend.authenticator, request.scope["headers"])
+        except Unauthenticated:
+            await admission.without_credential(request.scope)
+            raise
+        if credential is None:
+            await admission.without_credential(request.scope)
+        return credential
 
     async def _execute(
         self,
@@ -166,6 +177,8 @@ def _status_of(error: Exception) -> tuple[int, Mapping[str, str]]:
             return 401, {"www-authenticate": 'Bearer error="invalid_token"'}
         case LimitExceeded():
             return 413, {}
+        case RateLimited():
+            return 429, {"retry-after": f"{math.ceil(error.retry_after_seconds)}"}
         case Overloaded() | StoreUnavailable():
             return 503, {"retry-after": "1"}
         case SynclineError():

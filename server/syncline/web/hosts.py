@@ -7,6 +7,8 @@ import ipaddress
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from syncline.web.security_headers import SecurityHeaders
+
 
 def is_loopback(host: str | None) -> bool:
     """Whether a ``Host`` header names this machine, with or without a port."""
@@ -35,8 +37,8 @@ class LoopbackOnly:
         if scope["type"] in ("http", "websocket"):
             hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
             if len(hosts) != 1 or not is_loopback(hosts[0]):
-                refusal = PlainTextResponse(
-                    "With --dev, Syncline answers only to localhost, 127.0.0.1 and [::1].\n", 403
+                refusal = SecurityHeaders(
+                    PlainTextResponse("With --dev, Syncline answers only to localhost, 127.0.0.1 and [::1].\n", 403)
                 )
                 # Starlette's response speaks `websocket.http.response` to a WebSocket.
                 await refusal(scope, receive, send)

@@ -23,8 +23,18 @@ class WebLimits:
     """One WebSocket message."""
     connections: int = 20_000
     """WebSockets open at the same time."""
-    operations_per_connection: int = 100
-    """Operations active at the same time on one WebSocket."""
+    connections_per_identity: int = 50
+    """Of those, on all nodes that count together."""
+    connections_per_address: int = 100
+    unauthenticated_per_minute: int = 60
+    """Requests without a valid credential from one address."""
+    subscriptions_per_connection: int = 100
+    operations_in_flight: int = 20
+    """Queries and mutations under way at the same time on one WebSocket."""
+    messages_per_second: int = 50
+    """What a WebSocket sends faster waits to be read."""
+    message_burst: int = 100
+    """Messages beyond that rate, of a WebSocket that was quiet before."""
     send_buffer_bytes: int = 256 * 1024
     """What may wait for one slow device; behind it, its subscriptions are served from the log."""
     max_pending_mutations: int = 5_000
@@ -48,7 +58,13 @@ class WebLimits:
             body_bytes=settings.max_body_bytes,
             message_bytes=settings.max_message_bytes,
             connections=settings.max_connections,
-            operations_per_connection=settings.max_operations_per_connection,
+            connections_per_identity=settings.max_connections_per_identity,
+            connections_per_address=settings.max_connections_per_address,
+            unauthenticated_per_minute=settings.max_unauthenticated_per_minute,
+            subscriptions_per_connection=settings.max_subscriptions_per_connection,
+            operations_in_flight=settings.max_operations_in_flight,
+            messages_per_second=settings.max_messages_per_second,
+            message_burst=settings.message_burst,
             send_buffer_bytes=settings.send_buffer_bytes,
             max_pending_mutations=settings.max_pending_mutations,
             init_timeout=timedelta(seconds=settings.connection_init_timeout_seconds),
@@ -63,7 +79,10 @@ class WebLimits:
 
 
 def count_refusal(error: Exception, metrics: Metrics) -> None:
-    """If ``error`` is why a request was refused before it was executed, count the limit that it was over, if any."""
+    """If ``error`` is why a request was refused before it was executed, count the limit that it was over, if any.
+
+    A ``RateLimited`` is counted by whoever keeps the count that it is about.
+    """
     match error:
         case RequestRejected(limit=str(limit)) | LimitExceeded(limit=limit):
             metrics.over_limit(limit)

@@ -34,6 +34,10 @@ _refusal = msgspec.json.Decoder(_Refusal)
 class Owner(Protocol):
     """The connection, as its operations see it."""
 
+    def admit(self, kind: OperationKind) -> None:
+        """Count one more of the kind, until it is forgotten. Raises LimitExceeded, RateLimited."""
+        ...
+
     def forget(self, operation: ActiveOperation) -> None:
         """Take the operation off the books: its id may be used again."""
         ...
@@ -58,6 +62,7 @@ class ActiveOperation:
     def __init__(self, operation_id: str, owner: Owner, sender: Sender) -> None:
         self.id = operation_id
         self.kind: OperationKind | None = None
+        """None until it is known and the owner has admitted it."""
         self.task: asyncio.Task[None] | None = None
         self.done = False
         self._owner = owner
@@ -71,6 +76,7 @@ class ActiveOperation:
         """Execute the request, or start its subscription, and say what came of it."""
         try:
             operation = engine.prepare(request.query, operation_name=request.operation_name)
+            self._owner.admit(operation.kind)
             self.kind = operation.kind
             variables = request.variables or {}
             match operation.kind:

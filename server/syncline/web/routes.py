@@ -6,10 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
-from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from syncline.ports import Store
 from syncline.web.connection import Backend
@@ -17,37 +15,11 @@ from syncline.web.graphql_http import GraphqlHttp
 from syncline.web.graphql_ws import GraphqlWs
 from syncline.web.health import MetricsPage, Readiness, livez
 from syncline.web.hosts import LoopbackOnly
+from syncline.web.origins import with_cors
 from syncline.web.pages import STATIC, MintToken, landing, pages
+from syncline.web.security_headers import SecurityHeaders
 
 GRAPHQL_PATH = "/graphql"
-
-_SECURITY_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "x-frame-options": "DENY",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-}
-
-
-class SecurityHeaders:
-    """Middleware that adds what browsers need to be told, unless a page says otherwise."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
 
 
 def web_app(
@@ -59,14 +31,16 @@ def web_app(
     with_pages: bool = False,
     mint: MintToken | None = None,
     loopback_only: bool = False,
+    origins: frozenset[str] = frozenset(),
     static: Path = STATIC,
 ) -> ASGIApp:
     """The ASGI app.
 
-    ``with_metrics``: the figures, for whoever asks. ``with_pages``: GraphiQL and the demo. For development: ``mint``,
-    tokens for whoever asks; ``loopback_only``, no answer to requests that do not name a loopback address.
+    ``origins``: those of pages that may use it, besides its own. ``with_metrics``: the figures, for whoever asks.
+    ``with_pages``: GraphiQL and the demo. For development: ``mint``, tokens for whoever asks; ``loopback_only``, no
+    answer to requests that do not name a loopback address.
     """
-    sockets = GraphqlWs(backend)
+    sockets = GraphqlWs(backend, origins)
     backend.metrics.read_off(backend.metrics.connections, lambda: sockets.open)
     routes: list[BaseRoute] = [
         Route(GRAPHQL_PATH, GraphqlHttp(backend)),
@@ -78,7 +52,8 @@ def web_app(
         routes.append(Route("/metrics", MetricsPage(backend.metrics).page))
     if with_pages:
         routes += pages(mint, static=static)
-    requests = Starlette(routes=routes, middleware=[Middleware(SecurityHeaders)])
+    # Around all of it, so that no answer goes without them, an unexpected failure's neither.
+    requests = SecurityHeaders(with_cors(Starlette(routes=routes), origins))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # Each layer between the server and a socket costs memory for as long as the socket is open.

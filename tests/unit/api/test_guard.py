@@ -7,7 +7,7 @@ from syncline.api import guard
 from syncline.api.guard import DocumentLimits
 from syncline.errors import LimitExceeded
 
-LIMITS = DocumentLimits(depth=4, aliases=3, directives=3, fields=10)
+LIMITS = DocumentLimits(depth=4, aliases=3, directives=3, fields=10, fragments=3)
 
 
 def refusal(source: str, limits: DocumentLimits = LIMITS) -> LimitExceeded:
@@ -45,6 +45,36 @@ def test_a_document_at_its_limits_is_let_through(source: str) -> None:
     guard.check(parse(source), LIMITS)
 
 
+def test_one_fragment_too_many_is_told() -> None:
+    source = "{...f0} " + " ".join(f"fragment f{n} on T {{a}}" for n in range(4))
+    assert refusal(source).facts == {"limit": "documentFragments", "maximum": 3, "actual": 4}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{a a a}",
+        "{a ... on T {a} ...f} fragment f on T {a}",
+        "{b} fragment f on T {a a a}",
+        "{b} fragment f on T {a} fragment f on T {a a}",
+        "{a} query Q {a a}",
+        "{a: b a: c a}",
+    ],
+)
+def test_a_name_selected_too_often_is_told_wherever_it_stands(source: str) -> None:
+    limits = DocumentLimits(repeats=2)
+    assert refusal(source, limits).facts == {"limit": "documentRepeats", "maximum": 2, "actual": 3}
+    guard.check(parse(source), DocumentLimits(repeats=3))
+
+
+@pytest.mark.parametrize(("source", "size"), [("{aaaa}", 6), ("{a} #é", 7), ("{a} #😀", 9)])
+def test_a_long_text_is_told_before_it_is_parsed(source: str, size: int) -> None:
+    guard.check_source(source, DocumentLimits(bytes=size))
+    with pytest.raises(LimitExceeded) as caught:
+        guard.check_source(source, DocumentLimits(bytes=size - 1))
+    assert caught.value.facts == {"limit": "documentBytes", "maximum": size - 1, "actual": size}
+
+
 def test_fragments_that_double_at_each_level_are_counted_without_being_spread() -> None:
     """Each fragment spreads the next twice, under two fields: 2^60 fields from a few kilobytes."""
     levels = 60
@@ -52,7 +82,7 @@ def test_fragments_that_double_at_each_level_are_counted_without_being_spread() 
         f" fragment f{n} on T {{b:a{{...f{n + 1}}} c:a{{...f{n + 1}}}}}" for n in range(levels)
     )
     source += f" fragment f{levels} on T {{a}}"
-    error = refusal(source, DocumentLimits(depth=1_000, aliases=10**9))
+    error = refusal(source, DocumentLimits(depth=1_000, aliases=10**9, fragments=100, repeats=1_000))
     assert error.facts["limit"] == "documentAliases"
 
 
