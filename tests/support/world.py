@@ -19,7 +19,7 @@ from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy, DatasetRef, Viewer
 from syncline.errors import SynclineError
 from syncline.metrics import Metrics
-from syncline.ports import Bus, Listener, Store, Synced, Topic, Watch
+from syncline.ports import Bus, Ear, Listener, Store, Synced, Topic, Watch
 from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
 from syncline.service.feeds import Feed
@@ -84,6 +84,13 @@ class UnreliableBus:
 
     async def watch(self, topic: Topic, listener: Listener) -> Watch:
         watch: Watch = await self._bus.watch(topic, listener)
+        return watch
+
+    def tell(self, topic: Topic, letter: bytes) -> None:
+        self._bus.tell(topic, letter)
+
+    async def listen(self, topic: Topic, ear: Ear) -> Watch:
+        watch: Watch = await self._bus.listen(topic, ear)
         return watch
 
     async def close(self) -> None:
