@@ -29,6 +29,8 @@ from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
 from syncline.service.housekeeping import Housekeeping
 from syncline.service.memberships import Memberships
+from syncline.service.presence import Presence
+from syncline.service.presence_room import PresenceTiming
 from syncline.service.subscriptions import Subscriptions
 from syncline.service.sync import Syncs
 from syncline.storage.sqlite import SqliteStore
@@ -64,6 +66,16 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     channels = Channels(store, bus, metrics)
     memberships = Memberships(store, bus)
     datasets = Datasets(store, bus, utc_now, settings.limits, metrics)
+    presence = Presence(
+        store,
+        bus,
+        utc_now,
+        datasets,
+        memberships,
+        metrics,
+        limits=settings.presence_limits,
+        timing=PresenceTiming(announce_every=timedelta(seconds=settings.presence_interval_seconds)),
+    )
     web_limits = WebLimits.from_settings(settings)
     mutations = Mutations(max_pending=web_limits.max_pending_mutations)
     schema = graphql_schema()
@@ -73,6 +85,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
             datasets=datasets,
             syncs=Syncs(store, bus, utc_now, datasets, metrics),
             subscriptions=Subscriptions(store, memberships, channels),
+            presence=presence,
         ),
         authenticator=TokenAuthenticator(secret.value, utc_now),
         mutations=mutations,
@@ -81,7 +94,8 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         tick=FlushTick(),
         metrics=metrics,
     )
-    metrics.read_off(metrics.subscriptions, lambda: channels.feeds)
+    metrics.read_off(metrics.subscriptions, lambda: channels.feeds + presence.subscriptions)
+    metrics.read_off(metrics.present, lambda: presence.present)
     try:
         yield App(
             asgi=web_app(
@@ -107,6 +121,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     finally:
         await mutations.drain()
         await channels.close()
+        await presence.close()
         await bus.close()
         await store.close()
 

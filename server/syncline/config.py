@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from syncline.addresses import is_loopback
 from syncline.core.limits import Limits
+from syncline.core.presence import PresenceLimits
 from syncline.errors import StartRefused
 from syncline.ports import Retention
 
@@ -200,6 +201,13 @@ class Settings(BaseSettings):
         group=_CONNECTIONS,
         unit="seconds",
     )
+    max_present: int = _count(250, "Devices that may be present on a dataset at once.", group=_CONNECTIONS)
+    presence_interval_seconds: float = _duration(
+        10,
+        "How often servers tell each other who is present; who was not heard of for three times as long has left.",
+        group=_CONNECTIONS,
+        unit="seconds",
+    )
     drain_timeout_seconds: float = _duration(
         25, "On SIGTERM: the time to finish mutations and to close WebSockets.", group=_CONNECTIONS, unit="seconds"
     )
@@ -241,6 +249,10 @@ class Settings(BaseSettings):
             key_bytes=self.max_key_bytes,
             changes_per_sync=self.max_changes_per_sync,
         )
+
+    @property
+    def presence_limits(self) -> PresenceLimits:
+        return PresenceLimits(present=self.max_present)
 
     @property
     def retention(self) -> Retention:

@@ -23,8 +23,11 @@ LimitName = Literal[
     "documentAliases",
     "documentDirectives",
     "documentFields",
+    "presenceBytes",
+    "presenceUpdates",
+    "present",
 ]
-"""The limits that ``LimitExceeded`` can name."""
+"""The limits that ``LimitExceeded`` and ``RateLimited`` can name."""
 
 
 class SynclineError(Exception):
@@ -160,6 +163,18 @@ class DatasetExists(SynclineError):
         super().__init__(f"a dataset named {name!r} exists", name=name, datasetId=dataset_id)
 
 
+class NotPresent(SynclineError):
+    """The device is not present on the dataset, as far as this server knows, so it has no state to set there."""
+
+    code = "NOT_PRESENT"
+
+    def __init__(self, dataset: str) -> None:
+        super().__init__(
+            f"this device is not present on dataset {dataset!r}: subscribe to `presence` with a state first",
+            dataset=dataset,
+        )
+
+
 # --- the request as such --------------------------------------------------------------------------------------------
 
 
@@ -215,6 +230,26 @@ class Overloaded(SynclineError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"overloaded: {what}", what=what)
+
+
+class RateLimited(SynclineError):
+    """More at the same time, or in a time, than one caller may; nothing of it was done. Later it will do.
+
+    ``limit`` is the limit's name, ``maximum`` its value, ``retryAfter`` the seconds after which to try again.
+    """
+
+    code = "RATE_LIMITED"
+    retryable = True
+
+    def __init__(self, *, limit: LimitName, maximum: int, retry_after_seconds: float) -> None:
+        self.limit = limit
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(
+            f"over the limit {limit}: at most {maximum}; try again in {retry_after_seconds:g} s",
+            limit=limit,
+            maximum=maximum,
+            retryAfter=retry_after_seconds,
+        )
 
 
 # --- why a server does not start ------------------------------------------------------------------------------------

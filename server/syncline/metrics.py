@@ -63,7 +63,7 @@ from one that never came, or the look at the store."""
 LogEntry = Literal["tombstone", "receipt"]
 
 LIMITS: Final = (*get_args(LimitName), "connections", "messageBytes", "pendingMutations")
-"""Those that ``LIMIT_EXCEEDED`` names, and those that are told by a status or a close code."""
+"""Those that ``LIMIT_EXCEEDED`` and ``RATE_LIMITED`` name, and those that only a status or a close code tells."""
 
 Observe = Callable[[float], None]
 """Where a figure goes."""
@@ -97,6 +97,9 @@ class Metrics:
 
         self.connections = self._gauge("connections", "WebSockets that are open", mode="livesum")
         self.subscriptions = self._gauge("subscriptions", "Subscriptions that are open", mode="livesum")
+        self.present = self._gauge(
+            "present", "Open subscriptions by which a device is present on a dataset", mode="livesum"
+        )
         self.syncs: Mapping[SyncOutcome, Counter] = self._counters(
             "syncs", "Syncs that were decided, by outcome", "outcome", get_args(SyncOutcome)
         )

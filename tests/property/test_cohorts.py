@@ -108,7 +108,9 @@ def engine() -> Engine:
 
 class Api:
     def __init__(self, world: World) -> None:
-        self._services = Services(datasets=world.datasets, syncs=world.syncs, subscriptions=world.subscriptions)
+        self._services = Services(
+            datasets=world.datasets, syncs=world.syncs, subscriptions=world.subscriptions, presence=world.presence
+        )
 
     async def subscribe(self, engine: Engine, request: Request) -> Subscription:
         credential = Credential(viewer=viewer(request.device, request.identity), expires_at=now() + timedelta(hours=1))

@@ -73,7 +73,9 @@ def test_an_event_s_projection_is_what_execution_gives(selection: str, flags: di
 
 async def answer(engine: Engine, world: World, text: str, variables: dict[str, Any]) -> bytes:
     credential = Credential(viewer=viewer(), expires_at=now() + timedelta(hours=1))
-    services = Services(datasets=world.datasets, syncs=world.syncs, subscriptions=world.subscriptions)
+    services = Services(
+        datasets=world.datasets, syncs=world.syncs, subscriptions=world.subscriptions, presence=world.presence
+    )
     context = Context(credential=credential, services=services, request_id="request")
     response = await engine.prepare(text).execute(wanted(variables, text), context)
     assert isinstance(response, Response)

@@ -30,6 +30,7 @@ from syncline.ports import Store
 from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
 from syncline.service.memberships import Memberships
+from syncline.service.presence import Presence
 from syncline.service.subscriptions import Subscriptions
 from syncline.service.sync import Syncs
 from syncline.storage.sqlite import SqliteStore
@@ -146,7 +147,9 @@ def web_server(folder: Path, options: WebOptions | None = None) -> Iterator[WebS
         bus = LocalBus()
         channels = Channels(store, bus, metrics)
         backend = _backend(options, store, bus, channels)
-        metrics.read_off(metrics.subscriptions, lambda: channels.feeds)
+        presence = backend.services.presence
+        metrics.read_off(metrics.subscriptions, lambda: channels.feeds + presence.subscriptions)
+        metrics.read_off(metrics.present, lambda: presence.present)
         app = web_app(
             backend,
             store,
@@ -167,6 +170,7 @@ def web_server(folder: Path, options: WebOptions | None = None) -> Iterator[WebS
         await _Server(_config(app, options), on_start).serve()
         await backend.mutations.drain()
         await channels.close()
+        await presence.close()
         await bus.close()
         await store.close()
 
@@ -201,12 +205,14 @@ def web_server(folder: Path, options: WebOptions | None = None) -> Iterator[WebS
 def _backend(options: WebOptions, store: Store, bus: LocalBus, channels: Channels) -> Backend:
     metrics = channels.metrics
     datasets = Datasets(store, bus, now, options.data_limits, metrics)
+    memberships = Memberships(store, bus)
     return Backend(
         engine=Engine(graphql_schema(), Documents(graphql_schema(), DocumentLimits(), entries=100, source_bytes=10**6)),
         services=Services(
             datasets=datasets,
             syncs=Syncs(store, bus, now, datasets, metrics),
-            subscriptions=Subscriptions(store, Memberships(store, bus), channels),
+            subscriptions=Subscriptions(store, memberships, channels),
+            presence=Presence(store, bus, now, datasets, memberships, metrics),
         ),
         authenticator=TokenAuthenticator(SECRET, now),
         mutations=Mutations(max_pending=options.limits.max_pending_mutations),

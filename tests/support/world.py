@@ -24,6 +24,8 @@ from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
 from syncline.service.feeds import Feed
 from syncline.service.memberships import Memberships
+from syncline.service.presence import Presence
+from syncline.service.presence_room import PresenceTiming
 from syncline.service.subscriptions import Subscriptions
 from syncline.service.sync import Syncs
 from syncline.storage.sqlite import SqliteStore
@@ -100,7 +102,13 @@ class UnreliableBus:
 class World:
     """Everything behind the API, on a database. With a ``bus`` given, its hints take that one."""
 
-    def __init__(self, store: Store, limits: Limits, bus: Bus | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        limits: Limits,
+        bus: Bus | None = None,
+        presence_timing: PresenceTiming | None = None,
+    ) -> None:
         self.store = store
         self.bus = UnreliableBus(bus)
         self.metrics = Metrics()
@@ -109,6 +117,9 @@ class World:
         self.syncs = Syncs(store, self.bus, now, self.datasets, self.metrics)
         self.memberships = Memberships(store, self.bus)
         self.subscriptions = Subscriptions(store, self.memberships, self.channels)
+        self.presence = Presence(
+            store, self.bus, now, self.datasets, self.memberships, self.metrics, timing=presence_timing
+        )
         self._mutations = 0
 
     @classmethod
@@ -121,6 +132,7 @@ class World:
 
     async def close(self) -> None:
         await self.channels.close()
+        await self.presence.close()
         await self.bus.close()
         await self.store.close()
 

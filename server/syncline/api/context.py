@@ -11,6 +11,7 @@ from syncline.core.model import Viewer
 from syncline.errors import Unauthenticated
 from syncline.ports import Credential
 from syncline.service.datasets import Datasets
+from syncline.service.presence import Presence
 from syncline.service.subscriptions import Subscriptions
 from syncline.service.sync import Syncs
 
@@ -22,6 +23,7 @@ class Services:
     datasets: Datasets
     syncs: Syncs
     subscriptions: Subscriptions
+    presence: Presence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

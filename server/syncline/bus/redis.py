@@ -126,8 +126,13 @@ class RedisBus:
         self._local.tell(topic, letter)
         tag = tag_of(topic)
         link = self._link_of_tag[tag]
-        if link is not None:
+        if link is None:
+            return
+        try:
             link.tell(tag, self._codec.sealed_letter(topic, letter))
+        except Exception:
+            # It may be lost: no more than that.
+            _log.exception("letter_not_told", topic=topic)
 
     async def listen(self, topic: Topic, ear: Ear) -> LocalWatch[bytes]:
         return await self._local.listen(topic, ear)

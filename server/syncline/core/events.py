@@ -37,4 +37,11 @@ class DatasetDeleted:
     name: DatasetName
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessEnded:
+    """The viewer may no longer see the dataset."""
+
+    dataset: DatasetId
+
+
 FeedEvent = Ready | Commit | Resync | DatasetCreated | DatasetDeleted

@@ -31,7 +31,10 @@ class Api:
     def context(self, by: Viewer | None = None, *, anonymous: bool = False) -> Context:
         credential = Credential(viewer=by or viewer(), expires_at=now() + timedelta(hours=1))
         services = Services(
-            datasets=self.world.datasets, syncs=self.world.syncs, subscriptions=self.world.subscriptions
+            datasets=self.world.datasets,
+            syncs=self.world.syncs,
+            subscriptions=self.world.subscriptions,
+            presence=self.world.presence,
         )
         return Context(credential=None if anonymous else credential, services=services, request_id="request")
 

@@ -1,0 +1,156 @@
+"""Presence: who is on a dataset right now. It is in no log: told at most once, and gone with the connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import replace
+from typing import Final
+
+from syncline.core.allowance import Allowance
+from syncline.core.ids import DatasetId, IdentityId
+from syncline.core.json_values import JsonText
+from syncline.core.model import DatasetHead, DatasetRef, Viewer
+from syncline.core.presence import PresenceLimits, Present, Who
+from syncline.errors import DatasetIsDeleted, DatasetNotFound, LimitExceeded, NotPresent, RateLimited
+from syncline.metrics import Metrics
+from syncline.ports import Bus, Clock, Store
+from syncline.service.datasets import Datasets
+from syncline.service.memberships import Memberships
+from syncline.service.presence_feed import PresenceFeed
+from syncline.service.presence_room import PresenceTiming
+from syncline.service.presence_rooms import Rooms
+
+_ANSWERS_SECONDS: Final = 1.0
+"""How long after a question all nodes that live have answered it."""
+_FEWEST_ALLOWANCES: Final = 1_024
+_ENDINGS_REMEMBERED: Final = 1_024
+
+
+class Presence:
+    """What a viewer can do about presence, on datasets that it can see."""
+
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        clock: Clock,
+        datasets: Datasets,
+        memberships: Memberships,
+        metrics: Metrics,
+        *,
+        limits: PresenceLimits | None = None,
+        timing: PresenceTiming | None = None,
+    ) -> None:
+        self._datasets = datasets
+        self._memberships = memberships
+        self._metrics = metrics
+        self._limits = limits or PresenceLimits()
+        self._rooms = Rooms(store, bus, clock, timing or PresenceTiming())
+        self._allowances: dict[Who, Allowance] = {}
+        self._most_allowances = _FEWEST_ALLOWANCES
+        self._endings: deque[tuple[DatasetId, IdentityId]] = deque(maxlen=_ENDINGS_REMEMBERED)
+        self._endings_so_far = 0
+
+    @property
+    def present(self) -> int:
+        """By how many connections to this node somebody is present."""
+        return self._rooms.present
+
+    @property
+    def subscriptions(self) -> int:
+        """That are open on this node."""
+        return self._rooms.subscriptions
+
+    async def open(self, viewer: Viewer, ref: DatasetRef, state: JsonText | None) -> PresenceFeed:
+        """The feed of who is present. With a ``state`` the viewer's device is present as long as the feed is open.
+
+        By name the dataset may not exist yet. Raises DatasetNotFound and DatasetIsDeleted for an id, and LimitExceeded.
+        """
+        try:
+            if state is not None:
+                self._limits.check_state(state)
+            head = await self._find(viewer, ref)
+            if state is not None and head is not None:
+                self._check_room_for(viewer, head)
+        except LimitExceeded as error:
+            self._metrics.over_limit(error.limit)
+            raise
+        return PresenceFeed(viewer, ref, head, state, self._rooms, self._datasets, self._memberships)
+
+    async def set_state(self, viewer: Viewer, ref: DatasetRef, state: JsonText) -> Present:
+        """Give the viewer's device, present by whichever node, another state; its presence as it is now.
+
+        Raises DatasetNotFound, DatasetIsDeleted, NotPresent, LimitExceeded, RateLimited.
+        """
+        try:
+            self._limits.check_state(state)
+            self._take_allowance((viewer.identity, viewer.device))
+        except (LimitExceeded, RateLimited) as error:
+            self._metrics.over_limit(error.limit)
+            raise
+        head = await self._find(viewer, ref)
+        if head is None:
+            raise DatasetNotFound(str(ref))
+        who = (viewer.identity, viewer.device)
+        room = self._rooms.room(head.id)
+        # A room that is open for longer knows everyone, as far as that is possible.
+        within = room.opened_at + _ANSWERS_SECONDS - asyncio.get_running_loop().time()
+        if not await room.arrival(who, within):
+            raise NotPresent(str(ref))
+        room.set_state(who, state)
+        return replace(room.roster.present()[who], state=state)
+
+    def access_ended(self, dataset: DatasetId, identity: IdentityId) -> None:
+        """The identity may no longer see the dataset: on this node its presence there ends now, for itself and others.
+
+        To be called on every node, by who learns of it there. Its subscriptions end with ``AccessEnded``.
+        """
+        self._endings.append((dataset, identity))
+        self._endings_so_far += 1
+        room = self._rooms.open_room(dataset)
+        for watcher in [] if room is None else list(room.audience.watchers):
+            if watcher.viewer.identity == identity:
+                watcher.access_ended()
+
+    async def close(self) -> None:
+        """To be called when no subscription is open any more, and before the bus is closed."""
+        await self._rooms.close()
+
+    async def _find(self, viewer: Viewer, ref: DatasetRef) -> DatasetHead | None:
+        while True:
+            endings_before = self._endings_so_far
+            head = await self._datasets.find(viewer, ref)
+            if head is None:
+                if ref.id is not None:
+                    raise DatasetIsDeleted(ref.id)
+                return None
+            missed = self._endings_so_far - endings_before
+            if not missed or (head.id, viewer.identity) not in list(self._endings)[-missed:]:
+                return head
+            # Access ended while the store was asked: what it said may be from before.
+
+    def _check_room_for(self, viewer: Viewer, head: DatasetHead) -> None:
+        room = self._rooms.open_room(head.id)
+        present = {} if room is None else room.roster.present()
+        if (viewer.identity, viewer.device) not in present:
+            self._limits.check_present(len(present) + 1)
+
+    def _take_allowance(self, who: Who) -> None:
+        now = asyncio.get_running_loop().time()
+        allowance = self._allowances.get(who)
+        if allowance is None:
+            self._forget_allowances(now)
+            allowance = self._allowances[who] = Allowance(
+                per_second=self._limits.updates_per_second, at_once=self._limits.updates_at_once
+            )
+        wait = allowance.take(now)
+        if wait:
+            raise RateLimited(
+                limit="presenceUpdates", maximum=self._limits.updates_per_second, retry_after_seconds=round(wait, 3)
+            )
+
+    def _forget_allowances(self, now: float) -> None:
+        if len(self._allowances) >= self._most_allowances:
+            self._allowances = {who: each for who, each in self._allowances.items() if not each.whole(now)}
+            self._most_allowances = max(_FEWEST_ALLOWANCES, 2 * len(self._allowances))
