@@ -63,6 +63,10 @@ class UnreliableBus:
         self._held: list[tuple[Topic, Hint]] = []
         self.fate: Fate = lambda hint: [hint]
         self.holding = False
+        self.muted = False
+        """Its letters are lost, as those of a node that is dead."""
+        self.told = 0
+        """How many letters there were."""
 
     @property
     def up(self) -> bool:
@@ -89,7 +93,9 @@ class UnreliableBus:
         return watch
 
     def tell(self, topic: Topic, letter: bytes) -> None:
-        self._bus.tell(topic, letter)
+        self.told += 1
+        if not self.muted:
+            self._bus.tell(topic, letter)
 
     async def listen(self, topic: Topic, ear: Ear) -> Watch:
         watch: Watch = await self._bus.listen(topic, ear)

@@ -147,7 +147,9 @@ class Presence:
         wait = allowance.take(now)
         if wait:
             raise RateLimited(
-                limit="presenceUpdates", maximum=self._limits.updates_per_second, retry_after_seconds=round(wait, 3)
+                limit="presenceUpdates",
+                maximum=self._limits.updates_per_second,
+                retry_after_seconds=max(round(wait, 3), 0.001),
             )
 
     def _forget_allowances(self, now: float) -> None:
