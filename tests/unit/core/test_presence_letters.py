@@ -81,6 +81,19 @@ def test_an_announcement_is_cut_into_letters_that_fit_and_say_the_same(
     assert roster.present() == expected.present()
 
 
+def test_part_of_an_announcement_of_all_takes_nobody_away_of_whom_another_part_tells() -> None:
+    found = {ConnectionId(n): an_entry(f"identity-{n}") for n in range(30)}
+    roster = Roster(NodeId("other"))
+    roster.hear(Announcement(node=NODE, number=0, entries=found), 0)
+    letters = list(announced(NODE, count(1), found, whole=True, max_bytes=1_000))
+    assert len(letters) > 3
+    for letter in letters[::2]:
+        heard = read(letter)
+        assert isinstance(heard, Announcement)
+        roster.hear(heard, 0)
+        assert len(roster.present()) == 30
+
+
 @pytest.mark.parametrize("number", [1, 900, 2_000])
 def test_however_many_leave_at_once_all_are_told(number: int) -> None:
     gone = tuple(ConnectionId(2**50 + n) for n in range(number))
