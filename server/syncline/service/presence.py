@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from syncline.core.allowance import Allowance
+from syncline.core.events import AccessEnded
 from syncline.core.ids import DatasetId, IdentityId
 from syncline.core.json_values import JsonText
 from syncline.core.model import DatasetHead, DatasetRef, Viewer
@@ -93,7 +94,7 @@ class Presence:
         if head is None:
             raise DatasetNotFound(str(ref))
         who = (viewer.identity, viewer.device)
-        room = self._rooms.room(head.id)
+        room = self._rooms.room(head)
         # A room that is open for longer knows everyone, as far as that is possible.
         within = room.opened_at + _ANSWERS_SECONDS - asyncio.get_running_loop().time()
         if not await room.arrival(who, within):
@@ -111,7 +112,7 @@ class Presence:
         room = self._rooms.open_room(dataset)
         for watcher in [] if room is None else list(room.audience.watchers):
             if watcher.viewer.identity == identity:
-                watcher.access_ended()
+                watcher.end_with(AccessEnded(dataset=dataset))
 
     async def close(self) -> None:
         """To be called when no subscription is open any more, and before the bus is closed."""

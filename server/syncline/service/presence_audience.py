@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, Protocol
 
+from syncline.core.events import AccessEnded, DatasetDeleted
 from syncline.core.model import Viewer
 from syncline.core.presence import PresenceChanges, PresenceEvent, Present, Who, listed
 from syncline.logs import get_logger
@@ -30,12 +31,8 @@ class Watcher(Protocol):
 
     def encode(self, event: PresenceEvent) -> Any: ...
 
-    def access_ended(self) -> None:
-        """The viewer may no longer see the dataset."""
-        ...
-
-    def dataset_deleted(self) -> None:
-        """There is nothing to be present on any more."""
+    def end_with(self, event: AccessEnded | DatasetDeleted) -> None:
+        """Leave, and tell of nothing any more but this."""
         ...
 
     def left_at(self, told: Mapping[Who, Present] | None) -> None:

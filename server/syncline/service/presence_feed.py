@@ -63,6 +63,7 @@ class PresenceFeed:
         self.group: Hashable = None
         self._ref = ref
         self._head = head
+        """As it was found; None: there is none yet, or the room is entered."""
         self._state = state
         self._rooms = rooms
         self._datasets = datasets
@@ -92,12 +93,14 @@ class PresenceFeed:
             return
         self._closed = True
         self._leave()
-        if self._encode is not None:
-            self._rooms.subscriptions -= 1
-            self._encode = None
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._encode is not None:
+            self._rooms.subscriptions -= 1
+            # They hold the feed: what is kept of it would wait for the cyclic collector.
+            self._encode = None
+            del self.sink
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         mailbox = Mailbox()
@@ -119,36 +122,7 @@ class PresenceFeed:
         self._told = told
         self._run(self._catch_up())
 
-    def dataset_deleted(self) -> None:
-        """End with ``DatasetDeleted``."""
-        if self._head is not None:
-            self._end_with(DatasetDeleted(dataset=self._head.id, name=self._head.name))
-
-    def access_ended(self) -> None:
-        """End with ``AccessEnded``."""
-        if self._head is not None:
-            self._end_with(AccessEnded(dataset=self._head.id))
-
-    # --- coming and going --------------------------------------------------------------------------------------------
-
-    def _enter(self, head: DatasetHead) -> None:
-        self._head = head
-        self._room = room = self._rooms.room(head.id)
-        if self._state is not None:
-            self._connection = self._rooms.new_connection()
-            room.enter(self._connection, (self.viewer.identity, self.viewer.device), self._state)
-            # What it is now, the room knows.
-            self._state = None
-        room.add(self)
-
-    def _leave(self) -> None:
-        room, self._room = self._room, None
-        if room is not None:
-            room.remove(self)
-            if self._connection is not None:
-                room.leave(self._connection)
-
-    def _end_with(self, event: AccessEnded | DatasetDeleted) -> None:
+    def end_with(self, event: AccessEnded | DatasetDeleted) -> None:
         if self._room is None:
             return
         self._leave()
@@ -163,6 +137,25 @@ class PresenceFeed:
             self.sink.end(None)
         else:
             self._run(self._say_last(event))
+
+    # --- coming and going --------------------------------------------------------------------------------------------
+
+    def _enter(self, head: DatasetHead) -> None:
+        self._head = None
+        self._room = room = self._rooms.room(head)
+        if self._state is not None:
+            self._connection = self._rooms.new_connection()
+            room.enter(self._connection, (self.viewer.identity, self.viewer.device), self._state)
+            # What it is now, the room knows.
+            self._state = None
+        room.add(self)
+
+    def _leave(self) -> None:
+        room, self._room = self._room, None
+        if room is not None:
+            room.remove(self)
+            if self._connection is not None:
+                room.leave(self._connection)
 
     # --- the task ----------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Final
 
 from syncline.core.feed import Hint
-from syncline.core.ids import DatasetId
+from syncline.core.ids import DatasetId, DatasetName
 from syncline.core.json_values import JsonText
 from syncline.core.presence import (
     Announcement,
@@ -56,6 +56,7 @@ class Room:
     def __init__(
         self,
         dataset: DatasetId,
+        name: DatasetName,
         *,
         node: NodeId,
         numbers: Iterator[int],
@@ -66,6 +67,7 @@ class Room:
     ) -> None:
         """``on_look`` is called when the dataset may have been deleted."""
         self.dataset = dataset
+        self.name = name
         self.roster = Roster(node)
         self.audience = Audience()
         self._numbers = numbers

@@ -12,7 +12,9 @@ from collections.abc import Coroutine, Sequence
 from itertools import count
 from typing import Any, Final
 
+from syncline.core.events import DatasetDeleted
 from syncline.core.ids import DatasetId
+from syncline.core.model import DatasetHead
 from syncline.core.presence import ConnectionId, NodeId
 from syncline.errors import SynclineError
 from syncline.logs import get_logger
@@ -57,12 +59,14 @@ class Rooms:
         """The dataset's room if it is open."""
         return self._rooms.get(dataset)
 
-    def room(self, dataset: DatasetId) -> Room:
+    def room(self, head: DatasetHead) -> Room:
         """The dataset's room, which stays open as long as it has watchers, and some seconds more."""
+        dataset = head.id
         room = self._rooms.get(dataset)
         if room is None:
             room = self._rooms[dataset] = Room(
                 dataset,
+                head.name,
                 node=self._node,
                 numbers=self._numbers,
                 bus=self._bus,
@@ -133,7 +137,7 @@ class Rooms:
             head, room = heads.get(dataset), self._rooms.get(dataset)
             if room is not None and (head is None or head.deleted):
                 for watcher in list(room.audience.watchers):
-                    watcher.dataset_deleted()
+                    watcher.end_with(DatasetDeleted(dataset=dataset, name=room.name))
 
     def _on_bus(self) -> None:
         if self._bus.up and not self._bus_was_up:
