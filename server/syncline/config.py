@@ -74,6 +74,7 @@ _DATA: Final = "Limits of what an identity keeps and sends"
 _REQUESTS: Final = "Limits of one request"
 _CONNECTIONS: Final = "Connections"
 _RETENTION: Final = "What is remembered, and how long"
+_PRESENCE: Final = "Presence"
 
 
 class Settings(BaseSettings):
@@ -201,13 +202,6 @@ class Settings(BaseSettings):
         group=_CONNECTIONS,
         unit="seconds",
     )
-    max_present: int = _count(250, "Devices that may be present on a dataset at once.", group=_CONNECTIONS)
-    presence_interval_seconds: float = _duration(
-        10,
-        "How often servers tell each other who is present; who was not heard of for three times as long has left.",
-        group=_CONNECTIONS,
-        unit="seconds",
-    )
     drain_timeout_seconds: float = _duration(
         25, "On SIGTERM: the time to finish mutations and to close WebSockets.", group=_CONNECTIONS, unit="seconds"
     )
@@ -222,6 +216,14 @@ class Settings(BaseSettings):
     )
     tombstones_per_dataset: int = _count(
         10_000, "Removed records of a dataset that are remembered.", group=_RETENTION, least=0
+    )
+
+    max_present: int = _count(250, "Devices that may be present on a dataset at once.", group=_PRESENCE)
+    presence_interval_seconds: float = _duration(
+        10,
+        "How often servers tell each other who is present; who was not heard of for three times as long has left.",
+        group=_PRESENCE,
+        unit="seconds",
     )
 
     @classmethod
