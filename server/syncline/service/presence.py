@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from syncline.core.allowance import Allowance
@@ -24,8 +24,17 @@ from syncline.service.presence_rooms import Rooms
 
 _ANSWERS_SECONDS: Final = 1.0
 """How long after a question all nodes that live have answered it."""
-_FEWEST_ALLOWANCES: Final = 1_024
+_FEWEST_SETTERS: Final = 1_024
 _ENDINGS_REMEMBERED: Final = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class _Setter:
+    """A device that sets its state."""
+
+    allowance: Allowance
+    turn: asyncio.Lock
+    """What it asked for first is done first: otherwise an older state might win."""
 
 
 class Presence:
@@ -47,9 +56,9 @@ class Presence:
         self._memberships = memberships
         self._metrics = metrics
         self._limits = limits or PresenceLimits()
-        self._rooms = Rooms(store, bus, clock, timing or PresenceTiming())
-        self._allowances: dict[Who, Allowance] = {}
-        self._most_allowances = _FEWEST_ALLOWANCES
+        self._rooms = Rooms(store, bus, clock, self._limits, timing or PresenceTiming())
+        self._setters: dict[Who, _Setter] = {}
+        self._most_setters = _FEWEST_SETTERS
         self._endings: deque[tuple[DatasetId, IdentityId]] = deque(maxlen=_ENDINGS_REMEMBERED)
         self._endings_so_far = 0
 
@@ -73,7 +82,7 @@ class Presence:
                 self._limits.check_state(state)
             head = await self._find(viewer, ref)
             if state is not None and head is not None:
-                self._check_room_for(viewer, head)
+                self._rooms.check_space(head.id, (viewer.identity, viewer.device))
         except LimitExceeded as error:
             self._metrics.over_limit(error.limit)
             raise
@@ -82,14 +91,19 @@ class Presence:
     async def set_state(self, viewer: Viewer, ref: DatasetRef, state: JsonText) -> Present:
         """Give the viewer's device, present by whichever node, another state; its presence as it is now.
 
+        Of several at the same time, the one that was asked for last is the one that stays.
         Raises DatasetNotFound, DatasetIsDeleted, NotPresent, LimitExceeded, RateLimited.
         """
         try:
             self._limits.check_state(state)
-            self._take_allowance((viewer.identity, viewer.device))
+            setter = self._allowed((viewer.identity, viewer.device))
         except (LimitExceeded, RateLimited) as error:
             self._metrics.over_limit(error.limit)
             raise
+        async with setter.turn:
+            return await self._set_state(viewer, ref, state)
+
+    async def _set_state(self, viewer: Viewer, ref: DatasetRef, state: JsonText) -> Present:
         head = await self._find(viewer, ref)
         if head is None:
             raise DatasetNotFound(str(ref))
@@ -97,10 +111,12 @@ class Presence:
         room = self._rooms.room(head)
         # A room that is open for longer knows everyone, as far as that is possible.
         within = room.opened_at + _ANSWERS_SECONDS - asyncio.get_running_loop().time()
-        if not await room.arrival(who, within):
+        await room.arrival(who, within)
+        present = room.roster.present().get(who)
+        if present is None:
             raise NotPresent(str(ref))
         room.set_state(who, state)
-        return replace(room.roster.present()[who], state=state)
+        return replace(present, state=state)
 
     def access_ended(self, dataset: DatasetId, identity: IdentityId) -> None:
         """The identity may no longer see the dataset: on this node its presence there ends now, for itself and others.
@@ -131,29 +147,27 @@ class Presence:
                 return head
             # Access ended while the store was asked: what it said may be from before.
 
-    def _check_room_for(self, viewer: Viewer, head: DatasetHead) -> None:
-        room = self._rooms.open_room(head.id)
-        present = {} if room is None else room.roster.present()
-        if (viewer.identity, viewer.device) not in present:
-            self._limits.check_present(len(present) + 1)
-
-    def _take_allowance(self, who: Who) -> None:
+    def _allowed(self, who: Who) -> _Setter:
+        """Raises RateLimited."""
         now = asyncio.get_running_loop().time()
-        allowance = self._allowances.get(who)
-        if allowance is None:
-            self._forget_allowances(now)
-            allowance = self._allowances[who] = Allowance(
-                per_second=self._limits.updates_per_second, at_once=self._limits.updates_at_once
-            )
-        wait = allowance.take(now)
+        setter = self._setters.get(who)
+        if setter is None:
+            self._forget_setters(now)
+            allowance = Allowance(per_second=self._limits.updates_per_second, at_once=self._limits.updates_at_once)
+            setter = self._setters[who] = _Setter(allowance, asyncio.Lock())
+        wait = setter.allowance.take(now)
         if wait:
             raise RateLimited(
                 limit="presenceUpdates",
                 maximum=self._limits.updates_per_second,
                 retry_after_seconds=max(round(wait, 3), 0.001),
             )
+        return setter
 
-    def _forget_allowances(self, now: float) -> None:
-        if len(self._allowances) >= self._most_allowances:
-            self._allowances = {who: each for who, each in self._allowances.items() if not each.whole(now)}
-            self._most_allowances = max(_FEWEST_ALLOWANCES, 2 * len(self._allowances))
+    def _forget_setters(self, now: float) -> None:
+        """Those that are like new ones, once there are many."""
+        if len(self._setters) >= self._most_setters:
+            self._setters = {
+                who: each for who, each in self._setters.items() if each.turn.locked() or not each.allowance.whole(now)
+            }
+            self._most_setters = max(_FEWEST_SETTERS, 2 * len(self._setters))

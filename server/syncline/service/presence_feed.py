@@ -196,6 +196,8 @@ class PresenceFeed:
                 await changed.wait()
         finally:
             membership.close()
+        if self._state is not None:
+            self._rooms.check_space(head.id, (self.viewer.identity, self.viewer.device))
         self._enter(head)
 
     async def _catch_up(self) -> None:

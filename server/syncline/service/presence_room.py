@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -115,6 +116,10 @@ class Room:
         self.used_at = self._loop.time()
         self.audience.remove(watcher)
 
+    @property
+    def in_use(self) -> bool:
+        return bool(self.audience.watchers or self._arrivals)
+
     # --- our own -----------------------------------------------------------------------------------------------------
 
     def enter(self, connection: ConnectionId, who: Who, state: JsonText) -> None:
@@ -136,20 +141,18 @@ class Room:
             told = StateSet(node=self.roster.node, identity=who[0], device=who[1], state=state)
             self._bus.tell(self._topic, written(told))
 
-    async def arrival(self, who: Who, within: float) -> bool:
-        """Whether the device is present; if it is not yet, wait for it ``within`` some seconds."""
+    async def arrival(self, who: Who, within: float) -> None:
+        """Wait until the device is present, but only for so many seconds."""
         if self.roster.own_of(who) or self.roster.elsewhere(who):
-            return True
+            return
         arrived = self._loop.create_future()
         self._arrivals.append((who, arrived))
         try:
-            async with asyncio.timeout(within):
-                await arrived
-        except TimeoutError:
-            return False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within):
+                    await arrived
         finally:
             self._arrivals.remove((who, arrived))
-        return True
 
     def _own_changed(self, connections: Sequence[ConnectionId]) -> None:
         self._changed_own.update(connections)

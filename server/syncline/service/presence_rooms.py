@@ -15,7 +15,7 @@ from typing import Any, Final
 from syncline.core.events import DatasetDeleted
 from syncline.core.ids import DatasetId
 from syncline.core.model import DatasetHead
-from syncline.core.presence import ConnectionId, NodeId
+from syncline.core.presence import ConnectionId, NodeId, PresenceLimits, Who
 from syncline.errors import SynclineError
 from syncline.logs import get_logger
 from syncline.ports import Bus, Clock, Store
@@ -34,12 +34,13 @@ _BETWEEN_BURSTS_SECONDS: Final = 0.01
 class Rooms:
     """Opens rooms, and closes those that nobody has used for a while."""
 
-    def __init__(self, store: Store, bus: Bus, clock: Clock, timing: PresenceTiming) -> None:
+    def __init__(self, store: Store, bus: Bus, clock: Clock, limits: PresenceLimits, timing: PresenceTiming) -> None:
         self.subscriptions = 0
         """That are open."""
         self._store = store
         self._bus = bus
         self._clock = clock
+        self._limits = limits
         self._timing = timing
         self._node = NodeId(f"{_random.getrandbits(64):016x}")
         self._numbers = count()
@@ -80,6 +81,13 @@ class Rooms:
         room.used_at = asyncio.get_running_loop().time()
         return room
 
+    def check_space(self, dataset: DatasetId, who: Who) -> None:
+        """Raises LimitExceeded if one more device than may be would be present, as far as this node knows."""
+        room = self._rooms.get(dataset)
+        present = {} if room is None else room.roster.present()
+        if who not in present:
+            self._limits.check_present(len(present) + 1)
+
     def new_connection(self) -> ConnectionId:
         return ConnectionId(next(self._connections))
 
@@ -116,7 +124,7 @@ class Rooms:
         lingers = self._timing.announce_every.total_seconds()
         busy = 0
         for room in list(self._rooms.values()):
-            if not room.audience.watchers and now - room.used_at > lingers:
+            if not room.in_use and now - room.used_at > lingers:
                 del self._rooms[room.dataset]
                 room.close()
                 continue

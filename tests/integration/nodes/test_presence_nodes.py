@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -32,7 +31,15 @@ async def redis(tmp_path: Path) -> AsyncIterator[Valkey]:
 
 @pytest.fixture
 async def nodes(tmp_path: Path, redis: Valkey) -> AsyncIterator[tuple[RunningServer, RunningServer]]:
-    settings = {"SYNCLINE_REDIS_URL": redis.url, "SYNCLINE_PRESENCE_INTERVAL_SECONDS": str(INTERVAL_SECONDS)}
+    async with running_nodes(tmp_path, redis, INTERVAL_SECONDS) as running:
+        yield running
+
+
+@asynccontextmanager
+async def running_nodes(
+    tmp_path: Path, redis: Valkey, interval_seconds: float
+) -> AsyncIterator[tuple[RunningServer, RunningServer]]:
+    settings = {"SYNCLINE_REDIS_URL": redis.url, "SYNCLINE_PRESENCE_INTERVAL_SECONDS": str(interval_seconds)}
     with (
         running_server(tmp_path / "data", settings=settings) as here,
         running_server(tmp_path / "data", settings=settings) as there,
@@ -115,24 +122,23 @@ async def test_the_people_of_a_node_that_is_killed_leave_in_time(nodes: tuple[Ru
         async with on(there, "phone", 1), on(there, "laptop", 2):
             await tablet.sees(phone=1, laptop=2)
             there.kill()
-            killed_at = time.monotonic()
             await tablet.sees(EXPIRES_SECONDS + MARGIN_SECONDS)
-            # Nobody told: it was found out.
-            assert time.monotonic() - killed_at > INTERVAL_SECONDS
         there.start()
         async with on(there, "phone", 3):
             await tablet.sees(phone=3)
 
 
-async def test_the_people_of_a_node_that_is_stopped_leave_at_once(nodes: tuple[RunningServer, RunningServer]) -> None:
-    here, there = nodes
-    async with on(here, "tablet") as tablet, on(there, "phone", 1):
+async def test_the_people_of_a_node_that_is_stopped_leave_before_they_would_expire(
+    tmp_path: Path, redis: Valkey
+) -> None:
+    async with (
+        running_nodes(tmp_path, redis, interval_seconds=3_600) as (here, there),
+        on(here, "tablet") as tablet,
+        on(there, "phone", 1),
+    ):
         await tablet.sees(phone=1)
         assert await asyncio.to_thread(there.stop) == 0
-        begun = time.monotonic()
         await tablet.sees()
-        assert time.monotonic() - begun < INTERVAL_SECONDS
-        there.start()
 
 
 async def test_with_redis_down_each_node_goes_on_by_itself_and_with_it_back_all_see_all(
