@@ -28,9 +28,12 @@ from syncline.core.presence import (
     changes,
 )
 from syncline.core.presence_letters import Question, StateSet, announced, read, written
+from syncline.logs import get_logger
 from syncline.ports import MAX_LETTER_BYTES, Bus, Clock, Watch
 from syncline.service.presence_audience import Audience, Watcher
 from syncline.topics import dataset_topic, presence_topic
+
+_log = get_logger(__name__)
 
 _SHARE: Final = 4
 """A room takes a fourth of the processor's time at most."""
@@ -214,14 +217,21 @@ class Room:
                 waiting.set_result(None)
 
     def _tell(self) -> None:
-        roster, changed = self.roster, self._changed_own
-        if self._announce_all:
+        try:
+            self._tell_others()
+        except Exception:
+            # Those of this node are to be told all the same.
+            _log.exception("presence_failed")
+
+    def _tell_others(self) -> None:
+        roster, changed, whole = self.roster, self._changed_own, self._announce_all
+        self._announce_all, self._changed_own = False, set()
+        if whole:
             self._announced_at = self._loop.time()
             letters = self._announced(roster.own, whole=True)
         else:
             here = {connection: roster.own[connection] for connection in changed if connection in roster.own}
             letters = self._announced(here, gone=tuple(changed - roster.own.keys()))
-        self._announce_all, self._changed_own = False, set()
         for letter in letters:
             self._bus.tell(self._topic, letter)
 

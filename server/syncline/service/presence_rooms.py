@@ -113,10 +113,14 @@ class Rooms:
         try:
             while self._rooms:
                 await asyncio.sleep(every / _TICKS)
-                await self._tick(loop.time())
-                if loop.time() - looked_at >= every:
-                    looked_at = loop.time()
-                    await self._look(list(self._rooms))
+                try:
+                    await self._tick(loop.time())
+                    if loop.time() - looked_at >= every:
+                        looked_at = loop.time()
+                        await self._look(list(self._rooms))
+                except Exception:
+                    # A fault of ours must not leave the others' people there for good.
+                    _log.exception("presence_failed")
         finally:
             self._keeping = None
 

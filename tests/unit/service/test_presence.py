@@ -24,6 +24,7 @@ from syncline.errors import (
     RateLimited,
     SynclineError,
 )
+from syncline.ports import Topic
 from syncline.service.presence_feed import PresenceFeed
 from syncline.service.presence_room import PresenceTiming
 from syncline.storage.sqlite import SqliteStore
@@ -581,6 +582,25 @@ async def test_an_event_that_cannot_be_encoded_ends_one_subscription_and_no_othe
     await eventually(lambda: broken.ended)
     assert broken.error is not None
     assert broken.error.code == "INTERNAL"
+    assert "planted" in caplog.text
+
+
+async def test_a_bus_that_fails_leaves_those_of_the_node_together(
+    make_node: MakeNode, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = make_node()
+    phone = await watch(node, viewer("phone"), "1")
+    await phone.sees(ALICE)
+
+    def fails(_topic: Topic, _letter: bytes) -> None:
+        raise ValueError("planted")
+
+    monkeypatch.setattr(node.bus, "tell", fails)
+    laptop = await watch(node, viewer("laptop"), "2")
+    for each in (phone, laptop):
+        await each.sees(ALICE, LAPTOP)
+    await laptop.feed.close()
+    await phone.sees(ALICE)
     assert "planted" in caplog.text
 
 
