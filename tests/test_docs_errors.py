@@ -15,6 +15,7 @@ import syncline
 from syncline import client, errors
 from syncline.auth.keys import LEAST_BYTES
 from syncline.auth.tokens import MOST_BYTES, TokenAuthenticator
+from syncline.bus.link import MAX_QUEUED_WITH_LETTERS
 from syncline.cli_settings import facts
 from syncline.config import Settings, variable
 from syncline.core.changes import Change, Malformed
@@ -24,6 +25,8 @@ from syncline.core.json_values import MAX_DEPTH
 from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy
 from syncline.core.pages import MAX_FEED_PAGE_BYTES, MAX_PAGE_RECORDS
+from syncline.ports import MAX_LETTER_BYTES
+from syncline.service.presence_room import PresenceTiming
 from syncline.storage.sqlite_readers import MAX_WAITING_READS
 from syncline.storage.sqlite_writer import MAX_GROUP_JOBS, MAX_WAITING_JOBS
 from syncline.web.close_codes import CloseCode
@@ -93,12 +96,14 @@ def calls() -> Iterator[tuple[str, ast.Call]]:
                 yield ast.unparse(node.func), node
 
 
+_OVER_LIMITS = {"LimitExceeded", "RateLimited"}
+
+
 def limits_in_the_code() -> set[str]:
     """The names by which limits are told."""
     found: set[str] = set()
     for name, call in calls():
-        told = name in ("LimitExceeded", "RateLimited")
-        named = [each.value for each in call.keywords if each.arg == "limit"] if told else []
+        named = [each.value for each in call.keywords if each.arg == "limit"] if name in _OVER_LIMITS else []
         for value in [*named, *(call.args[:1] if name == "_compare" else [])]:
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
                 found.add(value.value)
@@ -200,6 +205,10 @@ def test_all_kinds_of_changes_have_an_example() -> None:
 
 _KIB = 1024
 _WEB = WebLimits.from_settings(_DEFAULTS)
+_PRESENCE = _DEFAULTS.presence_limits
+_TIMING = PresenceTiming()
+_EXPIRES = f"{_TIMING.expires_after.total_seconds():g} s"
+_UPDATES = (_PRESENCE.updates_per_second, _PRESENCE.updates_at_once)
 
 STATED = [
     (DATA_MODEL, f"nested {MAX_DEPTH} levels deep"),
@@ -208,6 +217,22 @@ STATED = [
         DATA_MODEL,
         f"at most {MAX_PAGE_RECORDS} records, and at most {MAX_FEED_PAGE_BYTES // _KIB} KiB of keys and values",
     ),
+    (DATA_MODEL, f"any JSON of at most {_PRESENCE.state_bytes // _KIB} KiB"),
+    (DATA_MODEL, "set its state {} times a second, {} times at once".format(*_UPDATES)),
+    (DATA_MODEL, f"at most {_PRESENCE.present} devices are present (`max_present`)"),
+    (DATA_MODEL, f"have not heard of them for {_EXPIRES}"),
+    (DATA_MODEL, f"tell each other every {_DEFAULTS.presence_interval_seconds:g} s"),
+    (DATA_MODEL, f"at most {1 / _TIMING.between_passes.total_seconds():g} events a second of a dataset"),
+    (PROTOCOL, "{:,} bytes; {} a second, {} at once".format(_PRESENCE.state_bytes, *_UPDATES)),
+    (
+        OPERATIONS,
+        "{:,} bytes of a state, and {} updates a second of a device, {} at once".format(
+            _PRESENCE.state_bytes, *_UPDATES
+        ),
+    ),
+    (OPERATIONS, f"up to {_EXPIRES} longer (three times `presence_interval_seconds`)"),
+    (ARCHITECTURE, f"bytes on a topic, at most {MAX_LETTER_BYTES // _KIB} KiB"),
+    (ARCHITECTURE, f"when {MAX_QUEUED_WITH_LETTERS // _KIB} KiB wait for Redis"),
     (OPERATIONS, f"shorter than {LEAST_BYTES} bytes"),
     (OPERATIONS, f"A token has at most {MOST_BYTES // _KIB} KiB"),
     (OPERATIONS, f"`max_connections` ({_DEFAULTS.max_connections:,})"),

@@ -28,6 +28,7 @@ from syncline.errors import StartRefused
 from syncline.metrics import Metrics
 from syncline.ports import Bus, Store
 from syncline.service.housekeeping import Housekeeping
+from syncline.service.presence_room import PresenceTiming
 from syncline.storage.sqlite import SqliteStore
 from syncline.web.admission import Admission
 from syncline.web.connection import Backend
@@ -64,7 +65,15 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     store = await open_store(settings, metrics)
     bus = await _open_bus(settings, secret, metrics)
     shared = await _open_shared_limits(settings, secret)
-    node = assemble(store, bus, utc_now, settings.limits, metrics)
+    node = assemble(
+        store,
+        bus,
+        utc_now,
+        metrics,
+        limits=settings.limits,
+        presence_limits=settings.presence_limits,
+        presence_timing=PresenceTiming(announce_every=timedelta(seconds=settings.presence_interval_seconds)),
+    )
     web_limits = WebLimits.from_settings(settings)
     mutations = Mutations(max_pending=web_limits.max_pending_mutations)
     schema = graphql_schema()
@@ -79,7 +88,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         tick=FlushTick(),
         metrics=metrics,
     )
-    metrics.read_off(metrics.subscriptions, lambda: node.channels.feeds)
+    node.measure(metrics)
     try:
         yield App(
             asgi=web_app(
@@ -94,8 +103,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
             ),
             housekeeping=Housekeeping(
                 store,
-                node.channels,
-                node.memberships,
+                node.sweep,
                 utc_now,
                 settings.retention,
                 sweep_every=timedelta(seconds=settings.sweep_interval_seconds),
@@ -105,7 +113,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         )
     finally:
         await mutations.drain()
-        await node.channels.close()
+        await node.close()
         if shared is not None:
             await shared.close()
         await bus.close()

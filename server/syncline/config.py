@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from syncline.addresses import is_loopback, networks, origins
 from syncline.core.limits import Limits
+from syncline.core.presence import PresenceLimits
 from syncline.errors import StartRefused
 from syncline.ports import Retention
 
@@ -83,6 +84,7 @@ _DATA: Final = "Limits of what an identity keeps and sends"
 _REQUESTS: Final = "Limits of one request"
 _CONNECTIONS: Final = "Connections"
 _RETENTION: Final = "What is remembered, and how long"
+_PRESENCE: Final = "Presence"
 
 
 class Settings(BaseSettings):
@@ -277,6 +279,14 @@ class Settings(BaseSettings):
         10_000, "Removed records of a dataset that are remembered.", group=_RETENTION, least=0
     )
 
+    max_present: int = _count(250, "Devices that may be present on a dataset at once.", group=_PRESENCE)
+    presence_interval_seconds: float = _duration(
+        10,
+        "How often servers tell each other who is present; who was not heard of for three times as long has left.",
+        group=_PRESENCE,
+        unit="seconds",
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -304,6 +314,10 @@ class Settings(BaseSettings):
             members=self.max_members,
             invitations=self.max_invitations,
         )
+
+    @property
+    def presence_limits(self) -> PresenceLimits:
+        return PresenceLimits(present=self.max_present)
 
     @property
     def retention(self) -> Retention:

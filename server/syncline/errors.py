@@ -33,6 +33,9 @@ LimitName = Literal[
     "documentFields",
     "documentFragments",
     "documentRepeats",
+    "presenceBytes",
+    "presenceUpdates",
+    "present",
 ]
 """The limits that ``LimitExceeded`` and ``RateLimited`` can name."""
 
@@ -195,6 +198,18 @@ class InvitationNotFound(SynclineError):
 
     def __init__(self) -> None:
         super().__init__("there is no such invitation, or it is no longer good")
+
+
+class NotPresent(SynclineError):
+    """The device is not present on the dataset, as far as this server knows, so it has no state to set there."""
+
+    code = "NOT_PRESENT"
+
+    def __init__(self, dataset: str) -> None:
+        super().__init__(
+            f"this device is not present on dataset {dataset!r}: subscribe to `presence` with a state first",
+            dataset=dataset,
+        )
 
 
 # --- the request as such --------------------------------------------------------------------------------------------

@@ -97,6 +97,9 @@ class Metrics:
 
         self.connections = self._gauge("connections", "WebSockets that are open", mode="livesum")
         self.subscriptions = self._gauge("subscriptions", "Subscriptions that are open", mode="livesum")
+        self.present = self._gauge(
+            "present", "Open subscriptions by which a device is present on a dataset", mode="livesum"
+        )
         self.syncs: Mapping[SyncOutcome, Counter] = self._counters(
             "syncs", "Syncs that were decided, by outcome", "outcome", get_args(SyncOutcome)
         )

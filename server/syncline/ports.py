@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NewType, Protocol
+from typing import Final, NewType, Protocol
 
 from syncline.core.checkpoint import Since
 from syncline.core.commit import Resync, SyncRequest
@@ -244,18 +244,26 @@ Topic = NewType("Topic", str)
 """Where hints are published; spelled in ``syncline.topics`` only."""
 
 Listener = Callable[[Hint], None]
+Ear = Callable[[bytes], None]
+"""Listens for letters."""
+
+MAX_LETTER_BYTES: Final = 8 * 1024
+"""So that letters can be written in a moment, and no hint waits long behind one."""
 
 
 class Watch(Protocol):
     """A listener's registration."""
 
     def close(self) -> None:
-        """No hint is delivered after this returns. Closing twice is harmless."""
+        """No hint or letter is delivered after this returns. Closing twice is harmless."""
         ...
 
 
 class Bus(Protocol):
-    """Carries hints between services and nodes. A doorbell: nothing is correct only because a hint arrived."""
+    """Carries hints between services and nodes. A doorbell: nothing is correct only because a hint arrived.
+
+    Beside them it carries letters, for what is in no log and may be lost: bytes that mean something to who wrote them.
+    """
 
     @property
     def up(self) -> bool:
@@ -277,6 +285,20 @@ class Bus(Protocol):
         """Once this returns, every hint published from now on reaches ``listener``, on the event loop, in order.
 
         Unless it is lost: then the sweep finds out.
+        """
+        ...
+
+    def tell(self, topic: Topic, letter: bytes) -> None:
+        """Send a letter, without waiting. Nobody finds out if it is lost, and it never takes the place of a hint.
+
+        Raises ValueError for one of more than MAX_LETTER_BYTES.
+        """
+        ...
+
+    async def listen(self, topic: Topic, ear: Ear) -> Watch:
+        """Once this returns, the letters on the topic reach ``ear`` on the event loop, in order, each once at most.
+
+        Those of this node too. What is damaged, is no letter, or was not written by a node of ours, is left out.
         """
         ...
 

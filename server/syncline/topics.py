@@ -14,3 +14,8 @@ def dataset_topic(tenant: Tenant, dataset: DatasetId) -> Topic:
 def identity_topic(identity: IdentityId) -> Topic:
     """Rung when the datasets that the identity can see become more or fewer, or its role in one changes."""
     return Topic(f"identity:{identity}")
+
+
+def presence_topic(tenant: Tenant, dataset: DatasetId) -> Topic:
+    """Where nodes write to each other who is present on the dataset. No hints are published here."""
+    return Topic(f"presence:{tenant}:{dataset}" if tenant else f"presence:{dataset}")

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 from syncline.api.context import Services
 from syncline.core.limits import Limits
+from syncline.core.presence import PresenceLimits
 from syncline.metrics import Metrics
 from syncline.ports import Bus, Clock, Store
 from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
 from syncline.service.memberships import Memberships
+from syncline.service.presence import Presence
+from syncline.service.presence_room import PresenceTiming
 from syncline.service.sharing import Sharing
 from syncline.service.subscriptions import Subscriptions
 from syncline.service.sync import Syncs
@@ -18,20 +21,49 @@ from syncline.service.sync import Syncs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """The services, and what has to be swept and closed behind them."""
+    """The services, and what is behind them."""
 
     services: Services
     channels: Channels
     memberships: Memberships
 
+    def measure(self, metrics: Metrics) -> None:
+        """Have the metrics read off how much there is."""
+        presence = self.services.presence
+        metrics.read_off(metrics.subscriptions, lambda: self.channels.feeds + presence.subscriptions)
+        metrics.read_off(metrics.present, lambda: presence.present)
 
-def assemble(store: Store, bus: Bus, clock: Clock, limits: Limits, metrics: Metrics) -> Node:
+    async def sweep(self) -> None:
+        """Find out what hints should have told: commits, and datasets that came, went, or are shared otherwise."""
+        await self.channels.sweep()
+        await self.memberships.sweep()
+        await self.services.presence.sweep()
+
+    async def close(self) -> None:
+        """To be called when nobody is connected any more."""
+        await self.channels.close()
+        await self.services.presence.close()
+
+
+def assemble(
+    store: Store,
+    bus: Bus,
+    clock: Clock,
+    metrics: Metrics,
+    *,
+    limits: Limits,
+    presence_limits: PresenceLimits | None = None,
+    presence_timing: PresenceTiming | None = None,
+) -> Node:
     """A node. The store and the bus stay the caller's."""
     channels = Channels(store, bus, metrics)
     memberships = Memberships(store, bus)
     datasets = Datasets(store, bus, clock, limits, metrics)
     services = Services(
         datasets=datasets,
+        presence=Presence(
+            store, bus, clock, datasets, memberships, metrics, limits=presence_limits, timing=presence_timing
+        ),
         sharing=Sharing(store, datasets, clock, metrics),
         syncs=Syncs(store, bus, clock, datasets, metrics),
         subscriptions=Subscriptions(store, memberships, channels),

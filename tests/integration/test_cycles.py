@@ -124,21 +124,21 @@ def settle(server: WebServer, sockets: int, at_rest: int | None = None) -> None:
         time.sleep(0.01)
 
 
-def assert_leaves_no_cycles(server: WebServer, work: Callable[[], object], *, sockets: int) -> None:
+def assert_leaves_no_cycles(server: WebServer, work: Callable[[], object], *, sockets: int, each: int = 1) -> None:
     """Once all that is made once is there, hardly anything that ``work`` leaves is freed by the collector only.
 
     Less than one object in four times: what the test itself or a library makes now and then is no matter. ``sockets``
-    are those that stay open meanwhile.
+    are those that stay open meanwhile; ``each`` is how many things ``work`` does.
     """
     settle(server, sockets)
     at_rest = tasks(server)
-    for _ in range(20):
+    for _ in range(20 // each):
         work()
     settle(server, sockets, at_rest)
     gc.collect()
     gc.disable()
     try:
-        for _ in range(TIMES):
+        for _ in range(TIMES // each):
             work()
         settle(server, sockets, at_rest)
         # Not gc.garbage: what a finalizer tears apart first never gets there.
@@ -211,3 +211,26 @@ def test_a_watcher_that_comes_and_goes_leaves_no_cycles(server: WebServer) -> No
             laptop.watch()
 
     assert_leaves_no_cycles(server, come_and_go, sockets=0)
+
+
+PRESENT = """subscription { presence(dataset: {name: "notes"}, state: {cursor: 1}) {
+  __typename ... on PresenceList { present { deviceId } } ... on PresenceChanges { left { deviceId } }
+} }"""
+
+
+def test_presence_that_comes_and_goes_leaves_no_cycles(server: WebServer) -> None:
+    at_once = 10
+
+    def come_and_go() -> None:
+        with closing(Socket(server, "laptop")) as laptop:
+            for number in range(at_once):
+                laptop.send({"type": "subscribe", "id": f"presence-{number}", "payload": {"query": PRESENT}})
+            lists = 0
+            while lists < at_once:
+                lists += "PresenceList" in str(laptop.receive())
+
+    # A room that nobody uses any more stays open for a while: this one is in use.
+    with closing(Socket(server, "tablet")) as tablet:
+        tablet.send({"type": "subscribe", "id": "presence", "payload": {"query": PRESENT}})
+        assert "PresenceList" in str(tablet.receive())
+        assert_leaves_no_cycles(server, come_and_go, sockets=1, each=at_once)

@@ -17,8 +17,10 @@ from syncline.bus.hints import HintCodec, enveloped, origin_of
 from syncline.bus.link import TAGS, Timing, tag_of
 from syncline.bus.redis import RedisBus
 from syncline.core.feed import Hint
+from syncline.core.ids import NO_TENANT
+from syncline.topics import presence_topic
 from tests.support.fault_proxy import fault_proxy
-from tests.support.hints import Ear, a_hint, a_topic
+from tests.support.hints import Ear, a_dataset, a_hint, a_topic
 from tests.support.tls import self_signed
 from tests.support.valkey import Valkey, eventually, free_port, valkey
 
@@ -145,6 +147,23 @@ async def test_a_server_that_hangs_is_noticed_in_time_and_holds_nothing_up(tmp_p
         server.go_on()
         await eventually(all_up(here, there), BACK_SECONDS)
         await works(here, there)
+
+
+async def test_letters_that_a_server_does_not_take_leave_room_for_hints(tmp_path: Path) -> None:
+    async with valkey(tmp_path) as server, started(server.url, server.url) as (here, there):
+        ear = Ear()
+        await there.watch(TOPIC, ear)
+        server.hang()
+        for _ in range(2_000):
+            here.tell(presence_topic(NO_TENANT, a_dataset()), b"x" * 8_000)
+        # As many as they could have taken the place of, and of which none may be missing.
+        for version in range(1, 101):
+            here.publish(TOPIC, a_hint(version, value=f'"{"x" * 5_000}"'))
+        server.go_on()
+        await ear.hears(100)
+        assert ear.versions == list(range(1, 101))
+        assert here.health.dropped == 0
+        assert there.health.gaps == 0
 
 
 async def test_a_network_that_is_cut_is_noticed_in_time(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from syncline.bus.local import LocalBus
 from syncline.core.feed import Hint
 from syncline.core.ids import DatasetId, Epoch, Version
-from syncline.ports import Listener, Topic, Watch
+from syncline.ports import Ear, Listener, Topic, Watch
 from tests.simulation.world import World, short
 
 _OTHER_EPOCH = Epoch("0123456789abcdef")
@@ -93,6 +93,12 @@ class SimulatedBus:
             watch.close()
             raise
         return watch
+
+    def tell(self, topic: Topic, letter: bytes) -> None:
+        """Nobody is present in this world."""
+
+    async def listen(self, topic: Topic, ear: Ear) -> Watch:
+        return await self.local.listen(topic, ear)
 
     async def close(self) -> None:
         await self.local.close()

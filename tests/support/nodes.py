@@ -51,8 +51,7 @@ async def node(store: Store, url: str) -> AsyncIterator[Node]:
     world = World(store, Limits(), bus)
     housekeeping = Housekeeping(
         store,
-        world.channels,
-        world.memberships,
+        world.sweep,
         now,
         RETENTION,
         sweep_every=SWEEP,

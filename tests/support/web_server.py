@@ -144,9 +144,9 @@ def web_server(folder: Path, options: WebOptions | None = None) -> Iterator[WebS
         metrics = Metrics()
         store = options.wrap_store(await SqliteStore.open(folder / "syncline.db", metrics=metrics))
         bus = LocalBus()
-        node = assemble(store, bus, now, options.data_limits, metrics)
+        node = assemble(store, bus, now, metrics, limits=options.data_limits)
+        node.measure(metrics)
         backend = _backend(options, node, metrics)
-        metrics.read_off(metrics.subscriptions, lambda: node.channels.feeds)
         app = web_app(
             backend,
             store,
@@ -167,7 +167,7 @@ def web_server(folder: Path, options: WebOptions | None = None) -> Iterator[WebS
 
         await _Server(_config(app, options), on_start).serve()
         await backend.mutations.drain()
-        await node.channels.close()
+        await node.close()
         await bus.close()
         await store.close()
 

@@ -19,8 +19,9 @@ from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Viewer
 from syncline.errors import SynclineError
 from syncline.metrics import Metrics
-from syncline.ports import Bus, Listener, Store, Synced, Topic, Watch
+from syncline.ports import Bus, Ear, Listener, Store, Synced, Topic, Watch
 from syncline.service.feeds import Feed
+from syncline.service.presence_room import PresenceTiming
 from syncline.storage.sqlite import SqliteStore
 from syncline.wiring import assemble
 
@@ -57,6 +58,10 @@ class UnreliableBus:
         self._held: list[tuple[Topic, Hint]] = []
         self.fate: Fate = lambda hint: [hint]
         self.holding = False
+        self.muted = False
+        """Its letters are lost, as those of a node that is dead."""
+        self.told = 0
+        """How many letters there were."""
 
     @property
     def up(self) -> bool:
@@ -82,6 +87,15 @@ class UnreliableBus:
         watch: Watch = await self._bus.watch(topic, listener)
         return watch
 
+    def tell(self, topic: Topic, letter: bytes) -> None:
+        self.told += 1
+        if not self.muted:
+            self._bus.tell(topic, letter)
+
+    async def listen(self, topic: Topic, ear: Ear) -> Watch:
+        watch: Watch = await self._bus.listen(topic, ear)
+        return watch
+
     async def close(self) -> None:
         await self._bus.close()
 
@@ -89,18 +103,25 @@ class UnreliableBus:
 class World:
     """Everything behind the API, on a database. With a ``bus`` given, its hints take that one."""
 
-    def __init__(self, store: Store, limits: Limits, bus: Bus | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        limits: Limits,
+        bus: Bus | None = None,
+        presence_timing: PresenceTiming | None = None,
+    ) -> None:
         self.store = store
         self.bus = UnreliableBus(bus)
         self.metrics = Metrics()
-        node = assemble(store, self.bus, now, limits, self.metrics)
-        self.services = node.services
-        self.channels = node.channels
-        self.memberships = node.memberships
+        self.node = assemble(store, self.bus, now, self.metrics, limits=limits, presence_timing=presence_timing)
+        self.services = self.node.services
+        self.channels = self.node.channels
+        self.memberships = self.node.memberships
         self.datasets = self.services.datasets
         self.sharing = self.services.sharing
         self.syncs = self.services.syncs
         self.subscriptions = self.services.subscriptions
+        self.presence = self.services.presence
         self._mutations = 0
 
     @classmethod
@@ -108,11 +129,11 @@ class World:
         return cls(await SqliteStore.open(folder / "syncline.sqlite3"), limits or Limits())
 
     async def sweep(self) -> None:
-        await self.channels.sweep()
-        await self.memberships.sweep()
+        await self.node.sweep()
 
     async def close(self) -> None:
         await self.channels.close()
+        await self.presence.close()
         await self.bus.close()
         await self.store.close()
 

@@ -11,6 +11,7 @@ from syncline.core.model import Viewer
 from syncline.errors import Unauthenticated
 from syncline.ports import Credential
 from syncline.service.datasets import Datasets
+from syncline.service.presence import Presence
 from syncline.service.sharing import Sharing
 from syncline.service.subscriptions import Subscriptions
 from syncline.service.sync import Syncs
@@ -24,6 +25,7 @@ class Services:
     sharing: Sharing
     syncs: Syncs
     subscriptions: Subscriptions
+    presence: Presence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,10 +35,9 @@ from graphql.type.definition import GraphQLResolveInfoHelpers
 from syncline.api.context import Context
 from syncline.api.documents import Documents, ParsedOperation
 from syncline.api.errors import coercion_errors, field_errors
-from syncline.api.events import event_of
+from syncline.api.events import CoreEvent, event_of
 from syncline.api.projections import Projections
 from syncline.api.subscriptions import EventSource
-from syncline.core.events import FeedEvent
 from syncline.logs import new_id
 from syncline.service.sinks import Sink
 
@@ -198,22 +197,22 @@ class Operation:
 class Subscription:
     """One open subscription. Start it with a sink, close it when its device is done with it."""
 
-    __slots__ = ("_executor", "_feed", "cohort")
+    __slots__ = ("_executor", "_source", "cohort")
 
     def __init__(self, source: EventSource, executor: Executor[Context], cohort: Hashable) -> None:
         self.cohort = cohort
-        self._feed = source.feed
+        self._source = source.feed
         self._executor = executor
 
     def start(self, sink: Sink) -> None:
         """Begin to deliver payloads, ready JSON, to ``sink``."""
-        self._feed.start(sink, self.encode, self.cohort)
+        self._source.start(sink, self.encode, self.cohort)
 
     async def close(self) -> None:
         """Nothing is delivered after this. Idempotent."""
-        await self._feed.close()
+        await self._source.close()
 
-    def encode(self, event: FeedEvent) -> bytes:
+    def encode(self, event: CoreEvent) -> bytes:
         """The payload for ``event``, the same for the whole cohort."""
         result = execute_subscription_event(self._executor.build_per_event_executor(event_of(event)))
         if not isinstance(result, ExecutionResult):

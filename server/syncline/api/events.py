@@ -10,9 +10,10 @@ from typing import Annotated, TypeAlias, assert_never
 
 import strawberry
 
+from syncline.api.presence import PresenceChanges, PresenceList
 from syncline.api.scalars import Checkpoint
 from syncline.api.types import Author, Record, ResyncRequired
-from syncline.core import events, model
+from syncline.core import events, model, presence
 from syncline.core.checkpoint import Checkpoint as CoreCheckpoint
 from syncline.core.commit import Resync
 
@@ -90,10 +91,28 @@ IdentityEvent: TypeAlias = Annotated[
     Ready | Commit | ResyncRequired | DatasetCreated | DatasetDeleted | AccessGranted | RoleChanged | AccessEnded,
     strawberry.union("IdentityEvent", description="What a subscription to everything tells. The first event is Ready."),
 ]
-Event = Ready | Commit | ResyncRequired | DatasetCreated | DatasetDeleted | AccessGranted | RoleChanged | AccessEnded
+PresenceEvent: TypeAlias = Annotated[
+    PresenceList | PresenceChanges | DatasetDeleted | AccessEnded,
+    strawberry.union(
+        "PresenceEvent", description="What a subscription to presence tells. The first event is PresenceList."
+    ),
+]
+Event = (
+    Ready
+    | Commit
+    | ResyncRequired
+    | DatasetCreated
+    | DatasetDeleted
+    | AccessGranted
+    | RoleChanged
+    | AccessEnded
+    | PresenceList
+    | PresenceChanges
+)
+CoreEvent = events.FeedEvent | presence.PresenceEvent
 
 
-def event_of(event: events.FeedEvent) -> Event:
+def event_of(event: CoreEvent) -> Event:
     """The event as the schema has it."""
     match event:
         case model.Commit():
@@ -112,6 +131,10 @@ def event_of(event: events.FeedEvent) -> Event:
             return RoleChanged(dataset_id=strawberry.ID(event.head.id), name=event.head.name, role=event.role)
         case events.AccessEnded():
             return AccessEnded(dataset_id=strawberry.ID(event.dataset))
+        case presence.PresenceList():
+            return PresenceList.of(event)
+        case presence.PresenceChanges():
+            return PresenceChanges.of(event)
         case _:
             assert_never(event)
 

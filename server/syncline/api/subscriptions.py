@@ -8,18 +8,18 @@ import strawberry
 from strawberry import UNSET
 
 from syncline.api.context import Info
-from syncline.api.events import DatasetEvent, Event, IdentityEvent, event_of
+from syncline.api.events import DatasetEvent, Event, IdentityEvent, PresenceEvent, event_of
 from syncline.api.inputs import DatasetCheckpoint, DatasetRef
-from syncline.api.scalars import Checkpoint, since_of
+from syncline.api.scalars import JSON, Checkpoint, json_of_input, since_of
 from syncline.core.checkpoint import START, Since
 from syncline.core.ids import DatasetId, dataset_id
-from syncline.service.feeds import Feed
+from syncline.service.sinks import Source
 
 
 class EventSource:
     """A feed as GraphQL wants to see it: an asynchronous iterable of events."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Source) -> None:
         self.feed = feed
 
     async def __aiter__(self) -> AsyncIterator[Event]:
@@ -63,6 +63,21 @@ class Subscription:
     ) -> AsyncIterator[IdentityEvent]:
         known = _known(since) if isinstance(since, list) else None
         feed = await info.context.services.subscriptions.identity(info.context.viewer, known, skip_own=bool(skip_own))
+        return EventSource(feed)  # type: ignore[return-value] # its events are those of the union
+
+    @strawberry.subscription(
+        description=(
+            "Who is on a dataset right now: everyone, then who comes, changes and leaves. With a state (at most 1 KiB; "
+            "null is one, too) this device is present for as long as the subscription is open; without, it only "
+            "watches. Told at most once, and never kept. By name the dataset need not exist yet."
+        )
+    )
+    async def presence(
+        self, info: Info, dataset: DatasetRef, state: JSON | None = UNSET
+    ) -> AsyncIterator[PresenceEvent]:
+        feed = await info.context.services.presence.open(
+            info.context.viewer, dataset.value(), None if state is UNSET else json_of_input(state, "state")
+        )
         return EventSource(feed)  # type: ignore[return-value] # its events are those of the union
 
 

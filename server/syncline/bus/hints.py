@@ -14,6 +14,10 @@ So who meets a format that it does not know, as happens while nodes are restarte
 rung, and reads the log. The same goes for damage. The hint is encoded as the core's values are; their names and types
 are therefore part of the format, and a test that holds an encoded hint says so when they change.
 
+In the place of a hint there may be a letter, under a number that is no hint's format. Who listens for letters on the
+topic gets its bytes; what they mean, and their own format, is between those who write and read them. Nothing is rung
+for what is no letter.
+
 **How far the bus is trusted.** An inline commit is delivered to devices unread if it leads on from where they are, so a
 false one would put words into the log's mouth. The seal is a keyed hash (BLAKE2b) of topic and hint, by a key that all
 nodes have and Redis has not: who can write to Redis, but does not know the key, can ring and waste reads of the log,
@@ -39,6 +43,8 @@ from syncline.ports import Topic
 
 FORMAT: Final = 2
 """Raise it when a node of the version before could misread a hint."""
+LETTER: Final = 128
+"""What letters have in the place of a format; those of hints are below."""
 MAX_COMMIT_BYTES: Final = 16 * 1024
 """A commit that is larger, encoded, stays at home: receivers read it from the log."""
 
@@ -52,6 +58,7 @@ _ORIGIN_PLACE: Final = slice(2, 14)
 _BEAT_MESSAGE_BYTES: Final = _ENVELOPE.size
 _SEAL_BYTES: Final = 16
 _FORMAT_BYTE: Final = bytes([FORMAT])
+_LETTER_BYTE: Final = bytes([LETTER])
 BEAT: Final = b"\x00\x00"
 """What ``enveloped`` is given for a beat: no topic, no hint."""
 
@@ -68,7 +75,7 @@ class Envelope:
     sequence: int
     topic: Topic
     letter: bytes
-    """What is for ``HintCodec.opened``."""
+    """What is for ``HintCodec.hint`` or ``HintCodec.letter``."""
 
 
 def origin_of(node: bytes, connection: int) -> bytes:
@@ -87,7 +94,7 @@ def is_beat(message: bytes, origin: bytes) -> bool:
 
 
 def enveloped(origin: bytes, sequence: int, rest: bytes) -> bytes:
-    """The message; ``rest`` is what ``HintCodec.sealed`` made, or ``BEAT``."""
+    """The message; ``rest`` is what ``HintCodec.sealed`` or ``sealed_letter`` made, or ``BEAT``."""
     return b"%b%b%b%b" % (_MAGIC, origin, sequence.to_bytes(8), rest)
 
 
@@ -104,7 +111,7 @@ def opened(message: bytes) -> Envelope:
 
 
 class HintCodec:
-    """Seals hints, and reads those that were sealed with the same key; without a key, with none."""
+    """Seals hints and letters, and reads those that were sealed with the same key; without a key, with none."""
 
     def __init__(self, secret: bytes = b"") -> None:
         key = blake2b(secret, digest_size=32, person=b"syncline bus").digest() if secret else b""
@@ -124,11 +131,8 @@ class HintCodec:
 
     def hint(self, envelope: Envelope) -> Hint:
         """The hint, exactly as it was published; LOOK if it is of another format, damaged or not sealed by us."""
-        letter = envelope.letter
-        body = letter[1 + _SEAL_BYTES :]
-        if letter[:1] != _FORMAT_BYTE:
-            return LOOK
-        if not hmac.compare_digest(letter[1 : 1 + _SEAL_BYTES], self._seal(envelope.topic.encode(), body)):
+        kind, seal, body = _parts(envelope.letter)
+        if kind != _FORMAT_BYTE or not hmac.compare_digest(seal, self._seal(envelope.topic.encode(), body)):
             return LOOK
         try:
             return self._decode(body)
@@ -136,10 +140,29 @@ class HintCodec:
             # Whatever is wrong with it: who rings may not stop who reads.
             return LOOK
 
+    def sealed_letter(self, topic: Topic, letter: bytes) -> bytes:
+        """Topic and letter, for ``enveloped``."""
+        name = topic.encode()
+        seal = self._seal(name, _LETTER_BYTE + letter)
+        return b"%b%b%b%b%b" % (len(name).to_bytes(2), name, _LETTER_BYTE, seal, letter)
+
+    def letter(self, envelope: Envelope) -> bytes | None:
+        """The letter, exactly as it was told; None if it is damaged, not sealed by us, or no letter."""
+        kind, seal, body = _parts(envelope.letter)
+        if kind != _LETTER_BYTE:
+            return None
+        sealed = self._seal(envelope.topic.encode(), _LETTER_BYTE + body)
+        return body if hmac.compare_digest(seal, sealed) else None
+
     def _seal(self, topic: bytes, body: bytes) -> bytes:
         hasher = self._hasher.copy()
         hasher.update(b"%b\x00%b" % (topic, body))
         return hasher.digest()
+
+
+def _parts(letter: bytes) -> tuple[bytes, bytes, bytes]:
+    """Format, seal and the rest."""
+    return letter[:1], letter[1 : 1 + _SEAL_BYTES], letter[1 + _SEAL_BYTES :]
 
 
 def _surely_too_large(commit: Commit) -> bool:

@@ -24,6 +24,8 @@ TAGS: Final = 128
 """Channels of the bus. Every node listens to all, so to subscribe anew is always the same work."""
 MAX_QUEUED_BYTES: Final = 1024 * 1024
 """What may wait for a server that does not take it. More is dropped: the sweep makes up for it."""
+MAX_QUEUED_WITH_LETTERS: Final = MAX_QUEUED_BYTES // 4
+"""Letters are dropped above this already, so that they never take the place of hints."""
 
 _GRACE_SECONDS: Final = 0.1
 _LOST_BEATS: Final = 2
@@ -66,7 +68,7 @@ class Dialect:
 
 
 class Link:
-    """Carries the hints of ``tags`` to and from one server, until it is ``lost``.
+    """Carries the hints and letters of ``tags`` to and from one server, until it is ``lost``.
 
     ``on_message`` is called with what other nodes sent, in the order of the server.
     """
@@ -137,13 +139,19 @@ class Link:
     def address(self) -> Address:
         return self._wire.address
 
+    def tell(self, tag: int, letter: bytes) -> None:
+        """Send what ``HintCodec.sealed_letter`` made, or let it be. Nothing is to be done about a letter that is lost,
+        so one that is dropped here has no number.
+        """
+        self._look_at_backlog()
+        if self._queued_bytes <= MAX_QUEUED_WITH_LETTERS and not self._wire.lost.done():
+            self.publish(tag, letter)
+
     def publish(self, tag: int, letter: bytes) -> None:
         """Send what ``HintCodec.sealed`` made. All of one turn of the event loop leaves in one write."""
         # Also what is dropped has its number, so that the others know that they lack something.
         sequence, self._sequence = self._sequence, self._sequence + 1
-        if self._queued_bytes > MAX_QUEUED_BYTES and not self._queue:
-            # As of the last time that something was written; the server may have taken it since.
-            self._queued_bytes = self._wire.backlog_bytes
+        self._look_at_backlog()
         if self._queued_bytes > MAX_QUEUED_BYTES or self._wire.lost.done():
             self.dropped += 1
             return
@@ -152,6 +160,11 @@ class Link:
             asyncio.get_running_loop().call_soon(self._flush)
         self._queue.append(b"%b$%d\r\n%b\r\n" % (self._heads[tag], len(message), message))
         self._queued_bytes += len(message)
+
+    def _look_at_backlog(self) -> None:
+        if self._queued_bytes > MAX_QUEUED_WITH_LETTERS and not self._queue:
+            # As of the last time that something was written; the server may have taken it since.
+            self._queued_bytes = self._wire.backlog_bytes
 
     async def close(self) -> None:
         """Send what waits, within reason, and go."""

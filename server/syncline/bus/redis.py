@@ -22,7 +22,7 @@ from syncline.bus.redis_url import Target, target_of
 from syncline.bus.resp import Address, Unreachable
 from syncline.core.feed import Hint
 from syncline.logs import get_logger
-from syncline.ports import Listener, Topic
+from syncline.ports import MAX_LETTER_BYTES, Ear, Listener, Topic
 
 _log = get_logger(__name__)
 
@@ -50,7 +50,8 @@ class BusHealth:
     junk: int
     """Messages that were none of ours."""
     unread: int
-    """Hints that could only ring: of another version's format, damaged, or sealed with another secret."""
+    """Hints that could only ring, and letters that were left out: of another version's format, damaged, or sealed with
+    another secret."""
     outages: int
 
 
@@ -118,8 +119,23 @@ class RedisBus:
             # The commit stands: whatever is wrong with its hint must not reach who made it.
             _log.exception("hint_not_published", topic=topic)
 
-    async def watch(self, topic: Topic, listener: Listener) -> LocalWatch:
+    async def watch(self, topic: Topic, listener: Listener) -> LocalWatch[Hint]:
         return await self._local.watch(topic, listener)
+
+    def tell(self, topic: Topic, letter: bytes) -> None:
+        self._local.tell(topic, letter)
+        tag = tag_of(topic)
+        link = self._link_of_tag[tag]
+        if link is None:
+            return
+        try:
+            link.tell(tag, self._codec.sealed_letter(topic, letter))
+        except Exception:
+            # It may be lost: no more than that.
+            _log.exception("letter_not_told", topic=topic)
+
+    async def listen(self, topic: Topic, ear: Ear) -> LocalWatch[bytes]:
+        return await self._local.listen(topic, ear)
 
     async def close(self) -> None:
         if self._keeping is not None:
@@ -164,6 +180,12 @@ class RedisBus:
             if hint is LOOK:
                 self._unread += 1
             self._local.publish(envelope.topic, hint)
+        if self._local.listened_to(envelope.topic):
+            letter = self._codec.letter(envelope)
+            if letter is None:
+                self._unread += 1
+            elif len(letter) <= MAX_LETTER_BYTES:
+                self._local.tell(envelope.topic, letter)
 
     def _tell(self) -> None:
         for listener in self._listeners:

@@ -23,6 +23,7 @@ from syncline.client.models import (
     Operation,
     Parked,
     PendingEdit,
+    Present,
     Ready,
     RecordChange,
     Resolution,
@@ -31,6 +32,7 @@ from syncline.client.models import (
     SyncReport,
     Value,
 )
+from syncline.client.presence import Presence
 from syncline.core.checkpoint import ResyncReason
 from syncline.core.model import ConflictPolicy
 
@@ -53,6 +55,8 @@ __all__ = [
     "Operation",
     "Parked",
     "PendingEdit",
+    "Presence",
+    "Present",
     "Ready",
     "RecordChange",
     "Resolution",

@@ -20,6 +20,7 @@ from syncline.client.handlers import Handlers, OnConflict, OnDatasetDeleted, OnR
 from syncline.client.live import Live
 from syncline.client.local import LocalDataset
 from syncline.client.models import LiveEvent, Operation, Parked, RecordChange, SyncReport
+from syncline.client.presence import WATCH_ONLY, Presence
 from syncline.client.synchronizing import Synchronizer, parked
 from syncline.core.ids import DatasetName, MutationId, record_key
 from syncline.core.json_values import json_text, parsed, whole
@@ -251,6 +252,21 @@ class Dataset:
         finally:
             self._watching.discard(live)
             await events.aclose()
+
+    def presence(self, state: Any = WATCH_ONLY) -> Presence:
+        """Who is on the dataset right now, and with a ``state`` (at most 1 KiB of JSON) this device, too.
+
+        Raises InvalidInput for a state that is no JSON.
+        """
+        connection = self._connection
+        return Presence(
+            self.name,
+            state,
+            exchange=connection.exchange,
+            socket_url=connection.socket_url,
+            tokens=connection.tokens,
+            backoff=connection.backoff,
+        )
 
     async def close(self) -> None:
         """End all subscriptions."""

@@ -13,10 +13,12 @@ from syncline.client.transport_http import HttpTransport
 from syncline.client.wire import (
     PAGE_RECORDS,
     PULL,
+    SET_PRESENCE,
     SYNC,
     VIEWER,
     PullData,
     ResyncRequired,
+    SetPresenceData,
     SyncApplied,
     SyncConflicted,
     SyncData,
@@ -59,6 +61,10 @@ class Exchange:
 
     async def viewer(self) -> WireViewer:
         return (await self._transport.execute(VIEWER, {}, ViewerData)).viewer
+
+    async def set_presence(self, dataset: DatasetName, state: JsonText) -> None:
+        variables = {"dataset": {"name": dataset}, "state": msgspec.Raw(state.encode())}
+        await self._transport.execute(SET_PRESENCE, variables, SetPresenceData)
 
     async def push(self, dataset: DatasetName, batch: Batch, *, since: str) -> Applied | Conflicted | ResyncRequired:
         """Send the batch, and pull the first page of what is missing since ``since``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum, StrEnum, auto
 from typing import Any
 
@@ -26,6 +27,16 @@ class Author:
 
     identity: str
     device: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """A device that is on a dataset right now, since when, and what it says of itself."""
+
+    identity: str
+    device: str | None
+    state: Any
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

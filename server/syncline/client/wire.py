@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -55,6 +56,29 @@ CHANGES = f"""subscription Changes($dataset: DatasetRef!, $since: Checkpoint) {{
   }}
 }}
 {_RECORD}"""
+
+
+_PRESENT = "fragment P on Present { identityId deviceId state since }"
+_PRESENCE_EVENTS = """
+    __typename
+    ... on PresenceList { present { ...P } }
+    ... on PresenceChanges { joined { ...P } updated { ...P } left { ...P } }
+    ... on DatasetDeleted { datasetId }
+"""
+
+WATCH_PRESENCE = f"""subscription WatchPresence($dataset: DatasetRef!) {{
+  presence(dataset: $dataset) {{ {_PRESENCE_EVENTS} }}
+}}
+{_PRESENT}"""
+
+BE_PRESENT = f"""subscription BePresent($dataset: DatasetRef!, $state: JSON) {{
+  presence(dataset: $dataset, state: $state) {{ {_PRESENCE_EVENTS} }}
+}}
+{_PRESENT}"""
+
+SET_PRESENCE = """mutation SetPresence($dataset: DatasetRef!, $state: JSON) {
+  setPresence(dataset: $dataset, state: $state) { since }
+}"""
 
 
 class _Struct(msgspec.Struct, rename="camel", kw_only=True):
@@ -180,6 +204,35 @@ class ViewerData(_Struct):
 
 class StreamData(_Struct):
     dataset_changes: StreamEvent
+
+
+class WirePresent(_Struct):
+    identity_id: str
+    device_id: str | None
+    state: Any
+    since: datetime
+
+
+class PresenceList(_Struct, tag_field="__typename", tag="PresenceList"):
+    present: list[WirePresent]
+
+
+class PresenceChanges(_Struct, tag_field="__typename", tag="PresenceChanges"):
+    joined: list[WirePresent]
+    updated: list[WirePresent]
+    left: list[WirePresent]
+
+
+class PresenceEnded(_Struct, tag_field="__typename", tag="DatasetDeleted"):
+    dataset_id: str
+
+
+class PresenceData(_Struct):
+    presence: PresenceList | PresenceChanges | PresenceEnded | AccessEnded
+
+
+class SetPresenceData(_Struct):
+    set_presence: Any
 
 
 class WireError(_Struct):

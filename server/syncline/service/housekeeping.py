@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -10,8 +11,6 @@ from syncline.errors import SynclineError
 from syncline.logs import get_logger
 from syncline.metrics import Metrics
 from syncline.ports import Bus, Clock, Retention, Store
-from syncline.service.channels import Channels
-from syncline.service.memberships import Memberships
 
 _log = get_logger(__name__)
 
@@ -29,8 +28,7 @@ class Housekeeping:
     def __init__(
         self,
         store: Store,
-        channels: Channels,
-        memberships: Memberships,
+        sweep: Callable[[], Awaitable[None]],
         clock: Clock,
         retention: Retention,
         *,
@@ -39,8 +37,7 @@ class Housekeeping:
         bus: Bus,
     ) -> None:
         self._store = store
-        self._channels = channels
-        self._memberships = memberships
+        self._sweep_all = sweep
         self._clock = clock
         self._retention = retention
         self._sweep_every = sweep_every
@@ -76,10 +73,9 @@ class Housekeeping:
         return min(self._sweep_every, _SWEEP_OFTEN) if failed or not self._bus.up else self._sweep_every
 
     async def sweep(self) -> None:
-        """Find out what hints should have told: commits, and datasets that came or went."""
+        """Find out what hints should have told."""
         with self._metrics.sweep_seconds.time():
-            await self._channels.sweep()
-            await self._memberships.sweep()
+            await self._sweep_all()
 
     async def _prune(self) -> None:
         while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Hashable
 from typing import Any, Protocol
 
 from syncline.errors import SynclineError
@@ -33,6 +33,20 @@ class Sink(Taker, Protocol):
     def end(self, error: SynclineError | None) -> None:
         """Nothing more will come: None after a final event; an error if the feed cannot go on as it should."""
         ...
+
+
+class Source(Protocol):
+    """What a subscription is told. Start it once with a sink, or iterate over it; then close it."""
+
+    def start(self, sink: Sink, encode: Callable[[Any], Any], cohort: Hashable) -> None:
+        """Begin to deliver. Sources of the same cohort must encode every event alike."""
+        ...
+
+    async def close(self) -> None:
+        """Deliver nothing more. Safe to call twice."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[Any]: ...
 
 
 class Mailbox:

@@ -16,6 +16,7 @@ from tests.planted.bugs import (
     hints,
     nodes,
     pages,
+    presence,
     retries,
     sockets,
     storage,
@@ -34,5 +35,6 @@ BUGS: tuple[PlantedBug, ...] = (
     *delivery.BUGS,
     *feeds.BUGS,
     *sockets.BUGS,
+    *presence.BUGS,
     *devices.BUGS,
 )

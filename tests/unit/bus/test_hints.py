@@ -207,3 +207,62 @@ def test_the_format_is_what_it_was() -> None:
     }
     sealed = b"dataset:d\0" + data[len(head) + 16 :]
     assert data[len(head) : len(head) + 16] == hashlib.blake2b(sealed, digest_size=16).digest()
+
+
+# --- letters ----------------------------------------------------------------------------------------------------------
+
+
+def letter_message(letter: bytes, topic: Topic | None = None, *, codec: HintCodec = CODEC) -> bytes:
+    return enveloped(ORIGIN, 0, codec.sealed_letter(topic or a_topic(), letter))
+
+
+@given(letter=st.binary(max_size=300), topic=topics)
+def test_a_letter_arrives_as_it_was_told(letter: bytes, topic: Topic) -> None:
+    envelope = opened(letter_message(letter, topic))
+    assert envelope.topic == topic
+    assert CODEC.letter(envelope) == letter
+
+
+@given(junk=st.binary(max_size=200))
+def test_junk_is_no_letter(junk: bytes) -> None:
+    for data in (junk, b"SL" + junk):
+        try:
+            envelope = opened(data)
+        except NoHint:
+            continue
+        assert CODEC.letter(envelope) is None
+
+
+@given(letter=st.binary(max_size=100), data=st.data())
+def test_a_damaged_letter_is_left_out(letter: bytes, data: st.DataObject) -> None:
+    whole = letter_message(letter)
+    place = data.draw(st.integers(0, len(whole) - 1))
+    changed = bytearray(whole)
+    changed[place] ^= data.draw(st.integers(1, 255))
+    for damaged in (bytes(changed), whole[:place], whole + b"\x00"):
+        try:
+            envelope = opened(damaged)
+        except NoHint:
+            continue
+        # Only who sent it, and as which message, is outside the seal.
+        assert CODEC.letter(envelope) is None or 2 <= place < 22
+
+
+def test_a_letter_of_somebody_without_the_secret_is_left_out() -> None:
+    forged = opened(letter_message(b"mallory is here", codec=HintCodec(b"another secret")))
+    assert CODEC.letter(forged) is None
+    assert CODEC.letter(opened(letter_message(b"mallory is here", codec=HintCodec()))) is None
+
+
+def test_to_who_waits_for_hints_a_letter_only_rings_as_to_nodes_that_know_no_letters() -> None:
+    assert read(letter_message(b"a letter")) == LOOK
+
+
+def test_a_hint_is_no_letter() -> None:
+    assert CODEC.letter(opened(message(a_hint()))) is None
+
+
+def test_a_letter_cannot_be_passed_off_on_another_topic() -> None:
+    sealed = CODEC.sealed_letter(a_topic(1), b"here")
+    moved = sealed.replace(a_topic(1).encode(), a_topic(2).encode())
+    assert CODEC.letter(opened(enveloped(ORIGIN, 0, moved))) is None

@@ -255,8 +255,7 @@ async def test_sweeps_are_measured_and_the_age_of_what_is_kept_is_told_after_pru
     def housekeeping(days_later: int) -> Housekeeping:
         return Housekeeping(
             world.store,
-            world.channels,
-            world.memberships,
+            world.sweep,
             lambda: now() + days_later * day,
             retention,
             sweep_every=timedelta(seconds=5),

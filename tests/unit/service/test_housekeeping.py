@@ -33,8 +33,7 @@ class CountedSweeps(Housekeeping):
     def __init__(self, world: World, bell: Bell | None) -> None:
         super().__init__(
             world.store,
-            world.channels,
-            world.memberships,
+            world.sweep,
             now,
             RETENTION,
             sweep_every=timedelta(hours=1),
