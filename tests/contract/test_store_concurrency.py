@@ -10,11 +10,12 @@ import pytest
 from syncline.core.changes import Increment
 from syncline.core.checkpoint import START
 from syncline.core.ids import RecordKey
+from syncline.core.model import DatasetScope
 from syncline.core.pages import PageRequest
 from syncline.errors import LimitExceeded, StoreUnavailable
 from syncline.ports import Store, Synced
 from tests.support.builders import ALICE, NOW, a_request, a_viewer, by_id, named, put
-from tests.support.stores import StoreFactory, create, keys, read, read_page, synced, write
+from tests.support.stores import StoreFactory, create, head_of, keys, read, read_page, synced, write
 
 SYNCS = 120
 
@@ -65,7 +66,7 @@ async def test_concurrent_creations_of_one_name_make_one_dataset(store: Store) -
     outcomes = await asyncio.gather(*(create(store) for _ in range(10)), return_exceptions=True)
 
     assert sum(not isinstance(outcome, BaseException) for outcome in outcomes) == 1
-    assert len(await store.datasets(ALICE.identity, first=10)) == 1
+    assert len(await store.datasets(ALICE, DatasetScope.ALL, first=10)) == 1
 
 
 async def test_a_read_that_begins_after_a_sync_reflects_it(store: Store) -> None:
@@ -73,8 +74,8 @@ async def test_a_read_that_begins_after_a_sync_reflects_it(store: Store) -> None
         outcome = await write(store, put("a", n))
         ref = by_id(outcome.head.id)
         record, head, page, marks = await asyncio.gather(
-            store.record(outcome.head.id, RecordKey("a")),
-            store.dataset(ALICE, ref),
+            store.record(ALICE, outcome.head.id, RecordKey("a")),
+            head_of(store, ref),
             read_page(store, ref=ref),
             store.heads([outcome.head.id]),
         )
@@ -140,7 +141,7 @@ async def test_a_store_opened_again_has_everything(store_factory: StoreFactory) 
     store = await store_factory()
     request = a_request(put("a", {"x": "é"}), put("b"))
     await synced(store, request)
-    epoch, head, page = await store.epoch(), await store.dataset(ALICE, named()), await read_page(store)
+    epoch, head, page = await store.epoch(), await head_of(store, named()), await read_page(store)
     gone = await create(store, named("gone"))
     deleted = await store.delete_dataset(ALICE, named("gone"), now=NOW)
     await store.close()
@@ -148,9 +149,9 @@ async def test_a_store_opened_again_has_everything(store_factory: StoreFactory) 
     store = await store_factory()
 
     assert await store.epoch() == epoch
-    assert await store.dataset(ALICE, named()) == head
+    assert await head_of(store, named()) == head
     assert await read_page(store) == page
-    assert await store.deleted_datasets(ALICE.identity, [gone.id]) == [deleted]
+    assert await store.deleted_datasets(ALICE, [gone.id]) == [deleted]
     assert (await synced(store, request)).replayed
     await store.close()
 

@@ -8,11 +8,11 @@ import pytest
 
 from syncline.core.ids import DatasetId, DatasetName, RecordKey, Version
 from syncline.core.limits import Limits
-from syncline.core.model import ConflictPolicy
+from syncline.core.model import ConflictPolicy, DatasetScope
 from syncline.errors import DatasetExists, DatasetIsDeleted, DatasetNotFound, LimitExceeded
 from syncline.ports import HeadMark, Store, Usage
 from tests.support.builders import ALICE, ALICES_LAPTOP, BOB, NOW, a_dataset_id, by_id, named, put, remove
-from tests.support.stores import create, keys, read_page, write
+from tests.support.stores import create, head_of, keys, read_page, write
 
 LATER = NOW + timedelta(minutes=5)
 
@@ -32,7 +32,7 @@ async def test_a_created_dataset_is_empty_and_the_viewers(store: Store) -> None:
     assert (head.created_at, head.updated_at, head.deleted_at) == (NOW, NOW, None)
     assert head.conflict_policy is ConflictPolicy.MERGE
     assert head.updated_by == ALICE.author
-    assert await store.dataset(ALICE, named()) == head
+    assert await head_of(store, named()) == head
 
 
 async def test_a_name_stands_for_one_dataset_per_owner(store: Store) -> None:
@@ -77,7 +77,7 @@ async def test_the_policy_can_be_changed_and_no_version_is_counted(store: Store)
     assert head.conflict_policy is ConflictPolicy.LAST_WRITER_WINS
     assert (head.version, head.record_count, head.size_bytes) == (before.version, 1, before.size_bytes)
     assert (head.updated_at, head.updated_by) == (LATER, ALICES_LAPTOP.author)
-    assert await store.dataset(ALICE, by_id(head.id)) == head
+    assert await head_of(store, by_id(head.id)) == head
 
 
 async def test_what_is_not_there_cannot_be_changed(store: Store) -> None:
@@ -102,9 +102,9 @@ async def test_a_deleted_dataset_keeps_its_head_but_no_records(store: Store) -> 
 
     assert (deleted.id, deleted.version, deleted.deleted_at) == (before.id, 1, LATER)
     assert (deleted.record_count, deleted.size_bytes) == (0, 0)
-    assert await store.dataset(ALICE, by_id(before.id)) == deleted
-    assert await store.record(before.id, RecordKey("a")) is None
-    assert await store.records(before.id, first=10) == []
+    assert await head_of(store, by_id(before.id)) == deleted
+    assert await store.record(ALICE, before.id, RecordKey("a")) is None
+    assert await store.records(ALICE, before.id, first=10) == []
 
 
 async def test_deleting_frees_the_name(store: Store) -> None:
@@ -127,7 +127,7 @@ async def test_a_name_can_be_freed_again_and_again(store: Store) -> None:
         await store.delete_dataset(ALICE, named(), now=NOW)
 
     assert len(set(ids)) == 3
-    assert {head.id for head in await store.deleted_datasets(ALICE.identity, ids)} == set(ids)
+    assert {head.id for head in await store.deleted_datasets(ALICE, ids)} == set(ids)
 
 
 async def test_a_dataset_is_deleted_once(store: Store) -> None:
@@ -148,7 +148,7 @@ async def test_nobody_deletes_anothers_dataset(store: Store) -> None:
     with pytest.raises(DatasetNotFound):
         await store.delete_dataset(BOB, named(), now=NOW)
 
-    assert await store.dataset(ALICE, named()) == head
+    assert await head_of(store, named()) == head
 
 
 async def test_deleted_datasets_are_told_to_their_owner_only(store: Store) -> None:
@@ -157,9 +157,9 @@ async def test_deleted_datasets_are_told_to_their_owner_only(store: Store) -> No
     deleted = await store.delete_dataset(ALICE, named("gone"), now=NOW)
     ids = [live.id, gone.id, a_dataset_id()]
 
-    assert await store.deleted_datasets(ALICE.identity, ids) == [deleted]
-    assert await store.deleted_datasets(BOB.identity, ids) == []
-    assert await store.deleted_datasets(ALICE.identity, []) == []
+    assert await store.deleted_datasets(ALICE, ids) == [deleted]
+    assert await store.deleted_datasets(BOB, ids) == []
+    assert await store.deleted_datasets(ALICE, []) == []
 
 
 # --- look up ----------------------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ async def test_another_identity_finds_nothing(store: Store) -> None:
 
     assert await store.dataset(BOB, by_id(head.id)) is None
     assert await store.dataset(BOB, named()) is None
-    assert await store.datasets(BOB.identity, first=10) == []
+    assert await store.datasets(BOB, DatasetScope.ALL, first=10) == []
     assert await store.usage(BOB.identity) == Usage(datasets=0, size_bytes=0)
 
 
@@ -180,7 +180,7 @@ async def test_live_datasets_are_listed_by_name(store: Store) -> None:
     await store.delete_dataset(ALICE, named("gone"), now=NOW)
     await create(store, named("bobs"), viewer=BOB)
 
-    names = [head.name for head in await store.datasets(ALICE.identity, first=100)]
+    names = [each.head.name for each in await store.datasets(ALICE, DatasetScope.ALL, first=100)]
 
     assert names == ["B", "a", "a-b", "a.b", "a:b", "b", "c"]
 
@@ -189,10 +189,16 @@ async def test_datasets_are_listed_page_by_page(store: Store) -> None:
     for name in "dcba":
         await create(store, named(name))
 
-    assert [head.name for head in await store.datasets(ALICE.identity, first=2)] == ["a", "b"]
-    assert [h.name for h in await store.datasets(ALICE.identity, first=2, after=DatasetName("b"))] == ["c", "d"]
-    assert [h.name for h in await store.datasets(ALICE.identity, first=2, after=DatasetName("bb"))] == ["c", "d"]
-    assert await store.datasets(ALICE.identity, first=2, after=DatasetName("d")) == []
+    async def listed(after: tuple[str, str] | None = None) -> list[str]:
+        cursor = None if after is None else (DatasetName(after[0]), DatasetId(after[1]))
+        return [each.head.name for each in await store.datasets(ALICE, DatasetScope.ALL, first=2, after=cursor)]
+
+    first, last = "0" * 32, "f" * 32
+    assert await listed() == ["a", "b"]
+    assert await listed(("b", last)) == ["c", "d"]
+    assert await listed(("bb", first)) == ["c", "d"]
+    assert await listed(("c", first)) == ["c", "d"]
+    assert await listed(("d", last)) == []
 
 
 async def test_live_records_are_listed_by_key(store: Store) -> None:
@@ -200,29 +206,33 @@ async def test_live_records_are_listed_by_key(store: Store) -> None:
     head = (await write(store, *(put(name) for name in names))).head
     await write(store, remove("gone"))
 
-    assert keys(list(await store.records(head.id, first=100))) == ["Z", "a", "b", "ä", "\uffff", "\U0001f600"]
+    assert keys(list(await store.records(ALICE, head.id, first=100))) == ["Z", "a", "b", "ä", "\uffff", "\U0001f600"]
 
 
 async def test_records_are_listed_page_by_page(store: Store) -> None:
     head = (await write(store, *(put(name) for name in ["a", "ab", "ac", "b", "c"]))).head
 
-    assert keys(list(await store.records(head.id, first=2))) == ["a", "ab"]
-    assert keys(list(await store.records(head.id, first=2, after=RecordKey("ab")))) == ["ac", "b"]
-    assert keys(list(await store.records(head.id, first=2, after=RecordKey("aba")))) == ["ac", "b"]
-    assert keys(list(await store.records(head.id, first=9, after=RecordKey("c")))) == []
+    assert keys(list(await store.records(ALICE, head.id, first=2))) == ["a", "ab"]
+    assert keys(list(await store.records(ALICE, head.id, first=2, after=RecordKey("ab")))) == ["ac", "b"]
+    assert keys(list(await store.records(ALICE, head.id, first=2, after=RecordKey("aba")))) == ["ac", "b"]
+    assert keys(list(await store.records(ALICE, head.id, first=9, after=RecordKey("c")))) == []
 
 
 async def test_a_listing_of_a_prefix_goes_on_behind_a_key(store: Store) -> None:
     head = (await write(store, *(put(name) for name in ["a", "ba", "bb", "bc", "c"]))).head
 
-    assert keys(list(await store.records(head.id, first=9, prefix="b", after=RecordKey("ba")))) == ["bb", "bc"]
-    assert keys(list(await store.records(head.id, first=9, prefix="b", after=RecordKey("a")))) == ["ba", "bb", "bc"]
-    assert keys(list(await store.records(head.id, first=9, prefix="b", after=RecordKey("c")))) == []
+    assert keys(list(await store.records(ALICE, head.id, first=9, prefix="b", after=RecordKey("ba")))) == ["bb", "bc"]
+    assert keys(list(await store.records(ALICE, head.id, first=9, prefix="b", after=RecordKey("a")))) == [
+        "ba",
+        "bb",
+        "bc",
+    ]
+    assert keys(list(await store.records(ALICE, head.id, first=9, prefix="b", after=RecordKey("c")))) == []
 
 
 async def test_records_of_an_unknown_dataset_are_none(store: Store) -> None:
-    assert await store.records(a_dataset_id(), first=10) == []
-    assert await store.record(a_dataset_id(), RecordKey("a")) is None
+    assert await store.records(ALICE, a_dataset_id(), first=10) == []
+    assert await store.record(ALICE, a_dataset_id(), RecordKey("a")) is None
 
 
 async def test_heads_say_where_datasets_stand(store: Store) -> None:
@@ -236,9 +246,9 @@ async def test_heads_say_where_datasets_stand(store: Store) -> None:
     marks = await store.heads([written.id, empty.id, bobs.id, unknown])
 
     assert marks == {
-        written.id: HeadMark(version=Version(2), deleted=False),
-        empty.id: HeadMark(version=Version(0), deleted=False),
-        bobs.id: HeadMark(version=Version(0), deleted=True),
+        written.id: HeadMark(version=Version(2), scope=0, deleted=False),
+        empty.id: HeadMark(version=Version(0), scope=0, deleted=False),
+        bobs.id: HeadMark(version=Version(0), scope=0, deleted=True),
     }
     assert await store.heads([]) == {}
 

@@ -185,7 +185,7 @@ async def test_a_prefix_means_its_characters_and_nothing_else(store: Store, pref
     expected = [name for name in names if name.startswith(prefix)]
 
     assert keys(await read_page(store, page=everything_of(prefix))) == expected
-    listed = await store.records(outcome.head.id, first=100, prefix=prefix)
+    listed = await store.records(ALICE, outcome.head.id, first=100, prefix=prefix)
     assert keys(list(listed)) == sorted(expected)
 
 

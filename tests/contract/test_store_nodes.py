@@ -16,13 +16,13 @@ from syncline.core.changes import Increment
 from syncline.core.checkpoint import START
 from syncline.core.ids import DatasetName, RecordKey
 from syncline.core.limits import Limits
-from syncline.core.model import ConflictPolicy
+from syncline.core.model import ConflictPolicy, DatasetScope
 from syncline.core.pages import PageRequest
 from syncline.errors import DatasetExists, LimitExceeded
 from syncline.ports import Store, Synced
 from tests.support import stores
 from tests.support.builders import ALICE, NOW, a_dataset_id, a_request, a_viewer, named, put
-from tests.support.stores import read, read_page, synced
+from tests.support.stores import head_of, read, read_page, synced
 
 NODES = 2
 
@@ -94,7 +94,7 @@ async def test_two_nodes_together_keep_the_limit_of_datasets(nodes: Sequence[Sto
 
     refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     assert [type(error) for error in refused] == [LimitExceeded] * 35
-    assert len(await nodes[0].datasets(ALICE.identity, first=100)) == 5
+    assert len(await nodes[0].datasets(ALICE, DatasetScope.ALL, first=100)) == 5
 
 
 async def test_the_last_dataset_that_an_owner_may_have_is_created_on_one_of_two_nodes(nodes: Sequence[Store]) -> None:
@@ -111,7 +111,7 @@ async def test_the_last_dataset_that_an_owner_may_have_is_created_on_one_of_two_
         )
 
         assert sum(isinstance(outcome, LimitExceeded) for outcome in outcomes) == NODES - 1, outcomes
-        assert len(await nodes[0].datasets(viewer.identity, first=10)) == 1
+        assert len(await nodes[0].datasets(viewer, DatasetScope.ALL, first=10)) == 1
 
 
 async def test_one_name_created_on_two_nodes_makes_one_dataset(nodes: Sequence[Store]) -> None:
@@ -133,7 +133,7 @@ async def test_one_name_created_on_two_nodes_makes_one_dataset(nodes: Sequence[S
         assert made == 1
         page = await read_page(nodes[0], ref=named(name))
         assert sorted(record.key for record in page.records) == ["k0", "k1"]
-    assert len(await nodes[0].datasets(ALICE.identity, first=100)) == 10
+    assert len(await nodes[0].datasets(ALICE, DatasetScope.ALL, first=100)) == 10
 
 
 async def test_a_policy_changed_on_one_node_decides_the_syncs_of_the_other(nodes: Sequence[Store]) -> None:
@@ -163,8 +163,8 @@ async def test_nothing_is_written_to_a_dataset_that_another_node_deleted(nodes: 
 
         await asyncio.gather(*syncs, nodes[1].delete_dataset(ALICE, ref, now=NOW))
 
-        assert await nodes[0].records(first.head.id, first=10) == []
-        head = await nodes[0].dataset(ALICE, replace(ref, name=None, id=first.head.id))
+        assert await nodes[0].records(ALICE, first.head.id, first=10) == []
+        head = await head_of(nodes[0], replace(ref, name=None, id=first.head.id))
         assert head is not None
         assert (head.record_count, head.size_bytes) == (0, 0)
 

@@ -12,7 +12,7 @@ from syncline.core.ids import RecordKey
 from syncline.core.pages import PageRequest
 from syncline.ports import Oldest, Pruned, Retention, Store
 from tests.support.builders import ALICE, NOW, a_checkpoint, a_request, by_id, named, put, remove
-from tests.support.stores import checkpoint, create, keys, read, read_page, resynced, synced, write
+from tests.support.stores import checkpoint, create, head_of, keys, read, read_page, resynced, synced, write
 
 DAY = timedelta(days=1)
 RETENTION = Retention(tombstones=90 * DAY, tombstones_per_dataset=10_000, receipts=30 * DAY, deleted_datasets=90 * DAY)
@@ -47,7 +47,7 @@ async def test_old_tombstones_go_and_live_records_stay(store: Store) -> None:
     pruned = await prune(store, NOW + 95 * DAY)
 
     assert pruned.tombstones == 1
-    assert await store.record(head.id, RecordKey("old")) is None
+    assert await store.record(ALICE, head.id, RecordKey("old")) is None
     assert keys(await read_page(store)) == ["live", "young"]
 
 
@@ -76,7 +76,7 @@ async def test_pruning_moves_the_mark_and_not_the_version(store: Store) -> None:
     before = (await write(store, remove("a"))).head
 
     await prune(store, NOW + 91 * DAY)
-    after = await store.dataset(ALICE, named())
+    after = await head_of(store, named())
 
     assert after == replace(before, pruned_through=before.version)
 
@@ -88,7 +88,7 @@ async def test_the_mark_of_what_was_pruned_never_goes_back(store: Store) -> None
 
     await prune(store, NOW + 95 * DAY)
     await prune(store, NOW + 100 * DAY)
-    head = await store.dataset(ALICE, named())
+    head = await head_of(store, named())
 
     assert head is not None
     assert head.pruned_through == 3
@@ -105,7 +105,7 @@ async def test_tombstones_beyond_their_number_go_oldest_first(store: Store) -> N
     assert pruned.tombstones == 2
     assert await prune(store, NOW, per_dataset=2) == NOTHING
     assert keys(await read_page(store)) == ["k2", "k4", "k5", "k0"]
-    head = await store.dataset(ALICE, named())
+    head = await head_of(store, named())
     assert head is not None
     assert head.pruned_through == 3
 
@@ -204,7 +204,7 @@ async def test_a_deleted_dataset_is_forgotten_after_its_retention(store: Store) 
 
     assert pruned.datasets == 1
     assert await store.dataset(ALICE, by_id(old.id)) is None
-    assert [head.id for head in await store.deleted_datasets(ALICE.identity, [old.id, young.id])] == [young.id]
+    assert [head.id for head in await store.deleted_datasets(ALICE, [old.id, young.id])] == [young.id]
     assert set(await store.heads([old.id, young.id])) == {young.id}
 
 

@@ -38,7 +38,7 @@ from tests.support.builders import (
     remove,
     text,
 )
-from tests.support.stores import checkpoint, keys, read_page, resynced, synced, write
+from tests.support.stores import checkpoint, head_of, keys, read_page, resynced, synced, write
 
 
 def statuses(outcomes: tuple[ChangeOutcome, ...]) -> list[ChangeStatus]:
@@ -58,7 +58,7 @@ async def test_a_dataset_named_for_the_first_time_is_created(store: Store) -> No
     assert outcome.head.id == id_
     assert outcome.head.version == 1
     assert outcome.epoch == await store.epoch()
-    assert await store.dataset(ALICE, named()) == outcome.head
+    assert await head_of(store, named()) == outcome.head
 
 
 async def test_a_sync_without_changes_creates_the_dataset_too(store: Store) -> None:
@@ -68,7 +68,7 @@ async def test_a_sync_without_changes_creates_the_dataset_too(store: Store) -> N
     assert outcome.commit is None
     assert outcome.page is not None
     assert outcome.page.position == Position(Version(0))
-    assert await store.dataset(ALICE, named()) == outcome.head
+    assert await head_of(store, named()) == outcome.head
 
 
 async def test_a_commit_is_in_the_answer_and_in_the_log(store: Store) -> None:
@@ -83,7 +83,7 @@ async def test_a_record_is_kept_with_all_that_belongs_to_it(store: Store) -> Non
     device_time = NOW - timedelta(days=400, microseconds=7)
     first = await synced(store, a_request(put("doc", {"a": 1, "b": 1}, device_time=device_time)))
     assert first.commit is not None
-    assert await store.record(first.head.id, RecordKey("doc")) == first.commit.records[0]
+    assert await store.record(ALICE, first.head.id, RecordKey("doc")) == first.commit.records[0]
 
     merged = await synced(
         store,
@@ -93,7 +93,7 @@ async def test_a_record_is_kept_with_all_that_belongs_to_it(store: Store) -> Non
             now=NOW + timedelta(seconds=1),
         ),
     )
-    kept = await store.record(first.head.id, RecordKey("doc"))
+    kept = await store.record(ALICE, first.head.id, RecordKey("doc"))
 
     assert merged.commit is not None
     assert kept == merged.commit.records[0]
@@ -106,7 +106,7 @@ async def test_a_record_is_kept_with_all_that_belongs_to_it(store: Store) -> Non
 async def test_times_come_back_to_the_microsecond(store: Store) -> None:
     outcome = await synced(store, a_request(put("a", device_time=NOW.replace(year=1901, microsecond=1)), now=NOW))
 
-    kept = await store.record(outcome.head.id, RecordKey("a"))
+    kept = await store.record(ALICE, outcome.head.id, RecordKey("a"))
 
     assert kept is not None
     assert kept.updated_at == NOW
@@ -117,11 +117,11 @@ async def test_a_caller_without_a_device_writes_as_such(store: Store) -> None:
     nobodys = a_viewer(device=None)
     outcome = await write(store, put("a"), viewer=nobodys)
 
-    kept = await store.record(outcome.head.id, RecordKey("a"))
+    kept = await store.record(ALICE, outcome.head.id, RecordKey("a"))
 
     assert kept is not None
     assert kept.updated_by == Author(identity=ALICE.identity, device=None)
-    head = await store.dataset(nobodys, named())
+    head = await head_of(store, viewer=nobodys)
     assert head is not None
     assert head.updated_by == nobodys.author
 
@@ -130,7 +130,7 @@ async def test_a_removed_record_stays_as_a_tombstone(store: Store) -> None:
     await write(store, put("a", "value"))
     outcome = await write(store, remove("a"))
 
-    tombstone = await store.record(outcome.head.id, RecordKey("a"))
+    tombstone = await store.record(ALICE, outcome.head.id, RecordKey("a"))
 
     assert tombstone is not None
     assert tombstone.deleted
@@ -141,7 +141,7 @@ async def test_a_removed_record_stays_as_a_tombstone(store: Store) -> None:
 async def test_json_null_is_a_live_value(store: Store) -> None:
     outcome = await write(store, put("a", None))
 
-    kept = await store.record(outcome.head.id, RecordKey("a"))
+    kept = await store.record(ALICE, outcome.head.id, RecordKey("a"))
 
     assert kept is not None
     assert not kept.deleted
@@ -152,7 +152,7 @@ async def test_the_head_follows_each_commit(store: Store) -> None:
     await write(store, put("a", 1), put("b", 22))
     outcome = await write(store, put("a", 333), remove("b"), viewer=ALICES_LAPTOP, now=NOW + timedelta(hours=1))
 
-    head = await store.dataset(ALICE, named())
+    head = await head_of(store, named())
 
     assert head == outcome.head
     assert head is not None
@@ -202,7 +202,7 @@ async def test_one_conflict_keeps_the_whole_sync_out(store: Store) -> None:
     assert outcome.commit is None
     assert outcome.head.version == 1
     assert {key: record.value for key, record in outcome.records.items()} == {"a": "1"}
-    assert await store.record(outcome.head.id, RecordKey("b")) is None
+    assert await store.record(ALICE, outcome.head.id, RecordKey("b")) is None
 
 
 async def test_a_conflict_cannot_hold_where_there_is_no_dataset_yet(store: Store) -> None:
@@ -210,7 +210,7 @@ async def test_a_conflict_cannot_hold_where_there_is_no_dataset_yet(store: Store
 
     assert outcome.conflicted
     assert outcome.created
-    assert await store.dataset(ALICE, named()) == outcome.head
+    assert await head_of(store, named()) == outcome.head
 
 
 @pytest.mark.parametrize(
@@ -422,7 +422,7 @@ async def test_names_of_different_identities_do_not_meet(store: Store) -> None:
 
     assert alices.head.id != bobs.head.id
     assert keys(await read_page(store)) == ["a"]
-    record = await store.record(alices.head.id, RecordKey("a"))
+    record = await store.record(ALICE, alices.head.id, RecordKey("a"))
     assert record is not None
     assert record.value == '"hers"'
 

@@ -19,9 +19,9 @@ async def test_what_was_not_seen_is_kept_with_the_record_and_goes_when_it_was_se
     head = (await write(store, put("k", []), viewer=ALICE)).head
     await write(store, add("theirs"), viewer=ALICES_LAPTOP)
     await write(store, add("mine"), viewer=ALICE)
-    added = await store.record(head.id, KEY)
+    added = await store.record(ALICE, head.id, KEY)
     await write(store, put("k", ["all"]), viewer=ALICE)
-    replaced = await store.record(head.id, KEY)
+    replaced = await store.record(ALICE, head.id, KEY)
 
     assert added is not None
     assert added.unseen == 2

@@ -36,14 +36,16 @@ def check_database(world: World) -> None:
 
 def _check_dataset(world: World, history: History) -> None:
     viewer = Viewer(identity=history.owner, device=None)
-    head = world.database.dataset(viewer, DatasetRef(id=history.id))
-    check("no dataset vanishes", head is not None, history.id)
-    assert head is not None
+    standing = world.database.dataset(viewer, DatasetRef(id=history.id))
+    check("no dataset vanishes", standing is not None, history.id)
+    assert standing is not None
+    head = standing.head
     check("what is deleted stays so", (head.deleted_at is not None) == history.deleted, history.id)
     if history.deleted:
         return
     check("every commit is in the log", head.version == history.version, head.version, history.version)
-    records = {record.key: record for record in world.database.records(history.id, first=_MANY)}
+    listed = world.database.records(viewer, history.id, first=_MANY, after=None, prefix="")
+    records = {record.key: record for record in listed}
     check("the log holds what was committed", records == history.live(), history.id)
     check("records are counted", head.record_count == len(records), head.record_count)
     for prefix in PREFIXES:

@@ -14,12 +14,13 @@ import apsw
 
 from syncline.core.checkpoint import Since
 from syncline.core.commit import Resync, SyncRequest
-from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey
+from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey, Tenant
 from syncline.core.limits import Limits
-from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Record, Viewer
+from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, DatasetScope, Record, Role, Standing, Viewer
 from syncline.core.pages import LogRead, PageRequest
-from syncline.ports import HeadMark, Pruned, Retention, Synced, Usage
-from syncline.storage import sqlite_datasets, sqlite_log, sqlite_pruning, sqlite_sync
+from syncline.core.sharing import Invitation, Member, SharingRequest
+from syncline.ports import Access, HeadMark, Pruned, Retention, Shared, Synced, Usage
+from syncline.storage import sqlite_datasets, sqlite_log, sqlite_pruning, sqlite_sharing, sqlite_sync
 from syncline.storage.migrations import load_migrations
 from syncline.storage.named_queries import load_queries
 from syncline.storage.sqlite_lookups import Lookups
@@ -94,37 +95,56 @@ class Database:
     def delete_dataset(self, viewer: Viewer, ref: DatasetRef, *, now: datetime) -> DatasetHead:
         return self._write(lambda writes: sqlite_datasets.delete_dataset(writes, viewer, ref, now=now))
 
+    def share(self, request: SharingRequest) -> Shared:
+        return Shared(epoch=EPOCH, decision=self._write(lambda writes: sqlite_sharing.share(writes, request)))
+
     def prune(self, retention: Retention, *, now: datetime, batch: int) -> Pruned:
         return self._write(lambda writes: sqlite_pruning.prune(writes, retention, now=now, batch=batch))
 
     # --- reads --------------------------------------------------------------------------------------------------------
 
-    def dataset(self, viewer: Viewer, ref: DatasetRef) -> DatasetHead | None:
-        stored = self._read(lambda lookups: lookups.head(viewer, ref))
-        return None if stored is None else stored.head
+    def dataset(self, viewer: Viewer, ref: DatasetRef) -> Standing | None:
+        stored = self._read(lambda lookups: lookups.standing(viewer, ref))
+        return None if stored is None else Standing(head=stored.head, role=stored.role)
 
-    def datasets(self, owner: IdentityId, *, first: int, after: DatasetName | None) -> Sequence[DatasetHead]:
-        return self._read(lambda lookups: lookups.live_heads(owner, first=first, after=after))
+    def datasets(
+        self, viewer: Viewer, scope: DatasetScope, *, first: int, after: tuple[DatasetName, DatasetId] | None
+    ) -> Sequence[Standing]:
+        return self._read(lambda lookups: lookups.live_standings(viewer, scope, first=first, after=after))
 
-    def deleted_datasets(self, owner: IdentityId, ids: Sequence[DatasetId]) -> Sequence[DatasetHead]:
-        return self._read(lambda lookups: lookups.deleted_heads(owner, ids))
+    def deleted_datasets(self, viewer: Viewer, ids: Sequence[DatasetId]) -> Sequence[DatasetHead]:
+        return self._read(lambda lookups: lookups.deleted_heads(viewer, ids))
 
-    def record(self, dataset: DatasetId, key: RecordKey) -> Record | None:
-        return self._read(lambda lookups: lookups.record(dataset, key))
+    def record(self, viewer: Viewer, dataset: DatasetId, key: RecordKey) -> Record | None:
+        return self._read(lambda lookups: lookups.record(viewer, dataset, key))
 
     def records(
-        self, dataset: DatasetId, *, first: int, after: RecordKey | None = None, prefix: str = ""
+        self, viewer: Viewer, dataset: DatasetId, *, first: int, after: RecordKey | None, prefix: str
     ) -> Sequence[Record]:
-        return self._read(lambda lookups: lookups.live_records(dataset, first=first, after=after, prefix=prefix))
+        return self._read(
+            lambda lookups: lookups.live_records(viewer, dataset, first=first, after=after, prefix=prefix)
+        )
 
     def read_log(self, viewer: Viewer, ref: DatasetRef, since: Since | None, page: PageRequest) -> LogRead:
         return self._read(lambda lookups: sqlite_log.read_log(lookups, EPOCH, viewer, ref, since, page))
 
+    def members(self, viewer: Viewer, dataset: DatasetId, *, first: int, after: IdentityId | None) -> Sequence[Member]:
+        return self._read(lambda lookups: sqlite_sharing.members(lookups, viewer, dataset, first=first, after=after))
+
+    def invitations(self, viewer: Viewer, dataset: DatasetId, *, now: datetime) -> Sequence[Invitation]:
+        return self._read(lambda lookups: sqlite_sharing.invitations(lookups, viewer, dataset, now=now))
+
+    def node_log(self, tenant: Tenant, dataset: DatasetId, since: Since | None, page: PageRequest) -> LogRead:
+        return self._read(lambda lookups: sqlite_log.node_log(lookups, EPOCH, tenant, dataset, since, page))
+
+    def access(self, tenant: Tenant, dataset: DatasetId) -> Access | None:
+        return self._read(lambda lookups: sqlite_sharing.access(lookups, tenant, dataset))
+
     def heads(self, datasets: Sequence[DatasetId]) -> Mapping[DatasetId, HeadMark]:
         return self._read(lambda lookups: lookups.head_marks(datasets))
 
-    def owned(self, owners: Sequence[IdentityId]) -> Mapping[IdentityId, frozenset[DatasetId]]:
-        return self._read(lambda lookups: lookups.owned(owners))
+    def visible(self, identities: Sequence[IdentityId]) -> Mapping[IdentityId, Mapping[DatasetId, Role]]:
+        return self._read(lambda lookups: lookups.visible(identities))
 
     def usage(self, owner: IdentityId) -> Usage:
         return self._read(lambda lookups: lookups.usage(owner))

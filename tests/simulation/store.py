@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 
 from syncline.core.checkpoint import Since
 from syncline.core.commit import Resync, SyncRequest
-from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey
+from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey, Tenant
 from syncline.core.limits import Limits
-from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Record, Viewer
+from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, DatasetScope, Record, Role, Standing, Viewer
 from syncline.core.pages import LogRead, PageRequest
+from syncline.core.sharing import Invitation, Member, SharingRequest
 from syncline.errors import StoreUnavailable, SynclineError
-from syncline.ports import HeadMark, Oldest, Pruned, Retention, Synced, Usage
+from syncline.ports import Access, HeadMark, Oldest, Pruned, Retention, Shared, Synced, Usage
 from tests.simulation.database import EPOCH
 from tests.simulation.world import World, short
 
@@ -124,6 +125,9 @@ class SimulatedStore:
 
         return await self._ask("delete", step)
 
+    async def share(self, request: SharingRequest) -> Shared:
+        return await self._ask("share", lambda: self._database.share(request))
+
     async def prune(self, retention: Retention, *, now: datetime, batch: int) -> Pruned:
         return await self._ask("prune", lambda: self._database.prune(retention, now=now, batch=batch))
 
@@ -137,35 +141,49 @@ class SimulatedStore:
         # A store that is another process's asks for it as for anything else.
         return await self._ask("epoch", lambda: EPOCH)
 
-    async def dataset(self, viewer: Viewer, ref: DatasetRef) -> DatasetHead | None:
+    async def dataset(self, viewer: Viewer, ref: DatasetRef) -> Standing | None:
         return await self._ask("dataset", lambda: self._database.dataset(viewer, ref))
 
     async def datasets(
-        self, owner: IdentityId, *, first: int, after: DatasetName | None = None
-    ) -> Sequence[DatasetHead]:
-        return await self._ask("datasets", lambda: self._database.datasets(owner, first=first, after=after))
+        self, viewer: Viewer, scope: DatasetScope, *, first: int, after: tuple[DatasetName, DatasetId] | None = None
+    ) -> Sequence[Standing]:
+        return await self._ask("datasets", lambda: self._database.datasets(viewer, scope, first=first, after=after))
 
-    async def deleted_datasets(self, owner: IdentityId, ids: Sequence[DatasetId]) -> Sequence[DatasetHead]:
-        return await self._ask("deleted", lambda: self._database.deleted_datasets(owner, ids))
+    async def deleted_datasets(self, viewer: Viewer, ids: Sequence[DatasetId]) -> Sequence[DatasetHead]:
+        return await self._ask("deleted", lambda: self._database.deleted_datasets(viewer, ids))
 
-    async def record(self, dataset: DatasetId, key: RecordKey) -> Record | None:
-        return await self._ask("record", lambda: self._database.record(dataset, key))
+    async def record(self, viewer: Viewer, dataset: DatasetId, key: RecordKey) -> Record | None:
+        return await self._ask("record", lambda: self._database.record(viewer, dataset, key))
 
     async def records(
-        self, dataset: DatasetId, *, first: int, after: RecordKey | None = None, prefix: str = ""
+        self, viewer: Viewer, dataset: DatasetId, *, first: int, after: RecordKey | None = None, prefix: str = ""
     ) -> Sequence[Record]:
         return await self._ask(
-            "records", lambda: self._database.records(dataset, first=first, after=after, prefix=prefix)
+            "records", lambda: self._database.records(viewer, dataset, first=first, after=after, prefix=prefix)
         )
 
     async def read_log(self, viewer: Viewer, ref: DatasetRef, since: Since | None, page: PageRequest) -> LogRead:
         return await self._ask("log", lambda: self._database.read_log(viewer, ref, since, page))
 
+    async def members(
+        self, viewer: Viewer, dataset: DatasetId, *, first: int, after: IdentityId | None = None
+    ) -> Sequence[Member]:
+        return await self._ask("members", lambda: self._database.members(viewer, dataset, first=first, after=after))
+
+    async def invitations(self, viewer: Viewer, dataset: DatasetId, *, now: datetime) -> Sequence[Invitation]:
+        return await self._ask("invitations", lambda: self._database.invitations(viewer, dataset, now=now))
+
+    async def node_log(self, tenant: Tenant, dataset: DatasetId, since: Since | None, page: PageRequest) -> LogRead:
+        return await self._ask("log", lambda: self._database.node_log(tenant, dataset, since, page))
+
+    async def access(self, tenant: Tenant, dataset: DatasetId) -> Access | None:
+        return await self._ask("access", lambda: self._database.access(tenant, dataset))
+
     async def heads(self, datasets: Sequence[DatasetId]) -> Mapping[DatasetId, HeadMark]:
         return await self._ask("heads", lambda: self._database.heads(datasets))
 
-    async def owned(self, owners: Sequence[IdentityId]) -> Mapping[IdentityId, frozenset[DatasetId]]:
-        return await self._ask("owned", lambda: self._database.owned(owners))
+    async def visible(self, identities: Sequence[IdentityId]) -> Mapping[IdentityId, Mapping[DatasetId, Role]]:
+        return await self._ask("visible", lambda: self._database.visible(identities))
 
     async def usage(self, owner: IdentityId) -> Usage:
         return await self._ask("usage", lambda: self._database.usage(owner))

@@ -62,6 +62,12 @@ async def create(store: Store, ref: DatasetRef | None = None, viewer: Viewer = A
     )
 
 
+async def head_of(store: Store, ref: DatasetRef | None = None, *, viewer: Viewer = ALICE) -> DatasetHead | None:
+    """The dataset, as the viewer finds it."""
+    standing = await store.dataset(viewer, ref or named())
+    return None if standing is None else standing.head
+
+
 async def read(
     store: Store,
     since: Since | None = START,

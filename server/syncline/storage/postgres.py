@@ -122,6 +122,8 @@ class PostgresStore:
         self, viewer: Viewer, scope: DatasetScope, *, first: int, after: tuple[DatasetName, DatasetId] | None = None
     ) -> Sequence[Standing]:
         name, id_ = after or ("", "")
+        if not storable(name):
+            return []
         rows = await self._connections.read(
             "live_heads",
             viewer.identity,

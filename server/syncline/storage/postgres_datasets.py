@@ -84,16 +84,24 @@ async def delete_dataset(
 
 async def _locked(connection: Connection, sql: Sql, viewer: Viewer, ref: DatasetRef) -> DatasetHead:
     """The viewer's own live dataset, which nobody else changes until the transaction ends."""
-    found = await standing(connection, sql, viewer, ref)
+    found = await lock(connection, sql, viewer, ref)
     if found is None:
         raise DatasetNotFound(str(ref))
-    row = await connection.fetchrow(sql["lock_head"], bytes.fromhex(found.head.id))
-    if row is None:
-        raise DatasetNotFound(str(ref))
+    check_owned(found.head, found.role)
+    return found.head
+
+
+async def lock(connection: Connection, sql: Sql, viewer: Viewer, ref: DatasetRef) -> Standing | None:
+    """The same as ``standing``; nobody else changes the dataset until the transaction ends."""
+    found = await standing(connection, sql, viewer, ref)
+    row = None if found is None else await connection.fetchrow(sql["lock_head"], bytes.fromhex(found.head.id))
+    if found is None or row is None:
+        return None
     head = head_of(row)
-    # It may have changed hands before it was locked.
-    check_owned(head, Role.OWNER if head.owner == viewer.identity else found.role)
-    return head
+    if head.owner == found.head.owner:
+        return Standing(head=head, role=found.role)
+    # It changed hands before it was locked. A name is its owner's: it stands for this one no more.
+    return None if ref.id is None else await standing(connection, sql, viewer, ref)
 
 
 async def standing(connection: Connection, sql: Sql, viewer: Viewer, ref: DatasetRef) -> Standing | None:

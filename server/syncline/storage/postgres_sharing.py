@@ -19,7 +19,7 @@ from syncline.core.sharing import (
     listed,
 )
 from syncline.ports import Access
-from syncline.storage.postgres_datasets import standing
+from syncline.storage.postgres_datasets import lock, standing
 from syncline.storage.postgres_migrations import Connection
 from syncline.storage.rows import head_of, invitation_bindings, invitation_of, member_bindings, member_of, time_of
 
@@ -66,16 +66,13 @@ async def access(connection: Connection, sql: Sql, tenant: Tenant, dataset: Data
 
 
 async def _locked(connection: Connection, sql: Sql, request: SharingRequest) -> DatasetHead | None:
-    """The dataset of the act, whoever asks; nobody else changes it until the transaction ends."""
+    """The dataset of the act, if there is a way to it; nobody else changes it until the transaction ends."""
     if isinstance(request.act, AcceptInvitation):
         id_ = await connection.fetchval(sql["dataset_of_code"], request.act.code_hash)
-    elif request.ref is None:
-        return None
-    else:
-        found = await standing(connection, sql, request.viewer, request.ref)
-        id_ = None if found is None else bytes.fromhex(found.head.id)
-    row = None if id_ is None else await connection.fetchrow(sql["lock_head"], id_)
-    return None if row is None else head_of(row)
+        row = None if id_ is None else await connection.fetchrow(sql["lock_head"], id_)
+        return None if row is None else head_of(row)
+    found = None if request.ref is None else await lock(connection, sql, request.viewer, request.ref)
+    return None if found is None else found.head
 
 
 async def _state(connection: Connection, sql: Sql, request: SharingRequest, head: DatasetHead | None) -> SharingState:

@@ -34,14 +34,6 @@ SELECT
     updated_by_identity, updated_by_device, pruned_through, scope, deleted_at, role
 FROM found;
 
--- name: any_head
--- $1 id
-SELECT
-    id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
-    updated_by_identity, updated_by_device, pruned_through, scope, deleted_at
-FROM syncline.datasets
-WHERE id = $1;
-
 -- name: lock_head
 -- $1 id
 SELECT
