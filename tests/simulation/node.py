@@ -62,8 +62,7 @@ class Incarnation(Owner):
         self.subscriptions = Subscriptions(self.store, self.memberships, self.channels)
         self.housekeeping = Housekeeping(
             self.store,
-            self.channels,
-            self.memberships,
+            self._look,
             world.now,
             _FORGETFUL,
             sweep_every=timedelta(seconds=SWEEP_SECONDS),
@@ -84,6 +83,10 @@ class Incarnation(Owner):
             if self._world.sweeps and (self._world.bus_down or seconds >= SWEEP_SECONDS):
                 seconds = 0
                 await self.sweep()
+
+    async def _look(self) -> None:
+        await self.channels.sweep()
+        await self.memberships.sweep()
 
     async def sweep(self) -> None:
         try:
