@@ -32,7 +32,7 @@ VALUE = "x" * 20_000
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[WebServer]:
-    limits = WebLimits(send_buffer_bytes=SEND_BUFFER, stall_timeout=timedelta(seconds=2))
+    limits = WebLimits(send_buffer_bytes=SEND_BUFFER, stall_timeout=timedelta(seconds=2), messages_per_second=100_000)
     with web_server(tmp_path, WebOptions(limits=limits)) as server:
         yield server
         assert server.errors == []

@@ -24,6 +24,12 @@ from syncline.core.model import Viewer
 
 PATIENCE_SECONDS = 40.0
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/graphql")
+_MANY_QUICK_DEVICES = {
+    "SYNCLINE_MAX_CONNECTIONS_PER_IDENTITY": "1000",
+    "SYNCLINE_MAX_OPERATIONS_IN_FLIGHT": "1000",
+    "SYNCLINE_MAX_MESSAGES_PER_SECOND": "100000",
+}
+"""A test's devices are more than those of one identity are, and quicker. What the limits do has tests of its own."""
 _BETWEEN_LOOKS = threading.Event()  # never set: waiting for it is a pause between looks at a port
 
 
@@ -71,7 +77,7 @@ class RunningServer:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SYNCLINE_")}
         self._process = subprocess.Popen(
             [*command, "--port", str(self.port), *self._flags],
-            env={**environment, **self._settings, "PYTHONUNBUFFERED": "1"},
+            env={**environment, **_MANY_QUICK_DEVICES, **self._settings, "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

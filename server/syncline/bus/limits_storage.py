@@ -54,6 +54,14 @@ def storage_of(target: Target) -> RedisStorage:
             return RedisStorage(f"async+{scheme}://{hosts}", retry=_one_retry(), **options)
 
 
+async def let_go(storage: RedisStorage) -> None:
+    """Close the storage's connections, those to Sentinels too."""
+    bridge: Any = storage.bridge
+    sentinel = getattr(bridge, "sentinel", None)
+    for client in (bridge.get_connection(), *(() if sentinel is None else sentinel.sentinels)):
+        await client.aclose()
+
+
 def _one_retry() -> Any:
     # For a connection that the server closed while nobody needed it.
     return Retry(NoBackoff(), 1)

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 from limits import RateLimitItemPerMinute
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
-from syncline.bus.limits_storage import CONNECTIONS, storage_of
+from syncline.bus.limits_storage import CONNECTIONS, let_go, storage_of
 from syncline.bus.redis_url import target_of
 from syncline.logs import get_logger
 
@@ -116,7 +116,7 @@ class RedisSharedLimits:
             await self._tried(self._leave, _PATIENCE_SECONDS)
         with suppress(Exception):
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                await self._client.aclose()
+                await let_go(self._storage)
 
     @property
     def others(self) -> Sequence[Sequence[str]]:
@@ -188,14 +188,14 @@ class RedisSharedLimits:
 
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
-        renew_at = loop.time() + self._renew_seconds
+        renewed_at = loop.time()
         while not self._stopping.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(_TELL_SECONDS):
                     await self._stopping.wait()
-            if loop.time() >= renew_at:
+            if loop.time() - renewed_at >= (self._renew_seconds if self._up else _PAUSE_SECONDS):
                 await self._tried(self._renew, _PATIENCE_SECONDS)
-                renew_at = loop.time() + (self._renew_seconds if self._up else _PAUSE_SECONDS)
+                renewed_at = loop.time()
             if self._up and self.untold:
                 await self._tried(self._tell, _PATIENCE_SECONDS)
 
