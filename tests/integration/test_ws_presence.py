@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from syncline.web.limits import WebLimits
 from tests.support.figures import scrape
 from tests.support.graphql_socket import GraphqlSocket
 from tests.support.presence_watcher import (
@@ -23,7 +22,7 @@ from tests.support.presence_watcher import (
     presence_watcher,
 )
 from tests.support.valkey import eventually
-from tests.support.web_server import WebOptions, WebServer, a_token, web_server
+from tests.support.web_server import WebServer, a_token, web_server
 from tests.support.ws_client import WsClient
 
 
@@ -204,17 +203,41 @@ async def test_the_figures_tell_how_many_are_present(server: WebServer, tablet: 
     assert scrape(server.http_url).of("present") == 0
 
 
-async def test_a_device_that_takes_nothing_is_told_the_latest_when_it_does(tmp_path: Path) -> None:
-    with web_server(tmp_path, WebOptions(limits=WebLimits(send_buffer_bytes=2_048))) as server:
-        post(server, "phone", CREATE, {"name": "notes"})
-        async with on(server, "tablet") as slow, on(server, "phone", "") as phone:
-            await slow.sees(phone="")
-            slow.socket.freeze()
-            # Each some kilobytes for who selects much; in all far more than a socket and its buffers hold.
-            state = "x" * 1_000
-            for number in range(40):
-                await phone.socket.execute(SET, {"dataset": NOTES, "state": f"{state}{number}"})
-                await phone.sees(phone=f"{state}{number}")
-            slow.socket._socket.transport.resume_reading()
-            await slow.sees(phone=f"{state}39")
-        assert server.errors == []
+MANY_TIMES = " ".join(f"state{n}: state" for n in range(25))
+WATCH_MUCH = f"""
+subscription ($dataset: DatasetRef!) {{
+  presence(dataset: $dataset) {{
+    __typename
+    ... on PresenceList {{ present {{ deviceId state }} }}
+    ... on PresenceChanges {{
+      joined {{ deviceId state }} updated {{ deviceId state {MANY_TIMES} }} left {{ deviceId state }}
+    }}
+  }}
+}}
+"""
+
+
+async def test_a_device_that_takes_nothing_is_left_behind_and_then_told_what_is_so_now(server: WebServer) -> None:
+    async def left_behind() -> bool:
+        [room] = server.backend.services.presence._rooms._rooms.values()
+        live = sum(map(len, room.audience._live.values()))
+        return live < len(room.audience.watchers)
+
+    async with AsyncExitStack() as stack:
+        slow = await stack.enter_async_context(on(server, "tablet", query=WATCH_MUCH))
+        phones = [await stack.enter_async_context(on(server, f"phone-{n}", "")) for n in range(10)]
+        for watcher in (slow, *phones):
+            await watcher.sees(**{f"phone-{n}": "" for n in range(10)})
+        slow.socket.freeze()
+        number = 0
+        while not server.call(left_behind):
+            number += 1
+            state = f"{number}{'x' * 1_000}"
+            # Some 250 kB for who selects it so often.
+            for phone in phones:
+                await phone.socket.execute(SET, {"dataset": NOTES, "state": state})
+            await phones[0].sees(**{f"phone-{n}": state for n in range(10)})
+        slow.socket._socket.transport.resume_reading()
+        await slow.sees(**{f"phone-{n}": state for n in range(10)})
+        await phones[0].socket.execute(SET, {"dataset": NOTES, "state": "live again"})
+        await slow.sees(**{f"phone-{n}": state for n in range(1, 10)}, **{"phone-0": "live again"})

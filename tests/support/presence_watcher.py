@@ -45,7 +45,7 @@ class PresenceWatcher:
                     for each in event["left"]:
                         del self.present[each["deviceId"]]
 
-    async def sees(self, seconds: float = 20, **present: Any) -> None:
+    async def sees(self, seconds: float = 20, /, **present: Any) -> None:
         """Wait until these devices are present, and no others."""
         try:
             await eventually(lambda: self.events and self.present == present, seconds)
@@ -55,7 +55,7 @@ class PresenceWatcher:
 
 @asynccontextmanager
 async def presence_watcher(
-    url: str, token: str, *state: Any, dataset: dict[str, str] | None = None
+    url: str, token: str, *state: Any, dataset: dict[str, str] | None = None, query: str | None = None
 ) -> AsyncIterator[PresenceWatcher]:
     """A device that watches; with a ``state`` it is present as well."""
     async with GraphqlSocket(url, token) as socket:
@@ -63,7 +63,7 @@ async def presence_watcher(
         variables: dict[str, Any] = {"dataset": dataset or NOTES}
         if state:
             variables["state"] = state[0]
-        watcher.operation = await socket.start(BE_PRESENT if state else WATCH, variables)
+        watcher.operation = await socket.start(query or (BE_PRESENT if state else WATCH), variables)
         following = asyncio.create_task(watcher.follow())
         try:
             yield watcher
