@@ -61,6 +61,7 @@ async def _nothing(*_: Any, **__: Any) -> None:
 def _reads_first(patch: pytest.MonkeyPatch) -> None:
     async def open_(self: Channel, bus: Bus) -> None:
         read = await self._read(None)
+        await self._look_who_sees(read)
         self._watch = await bus.watch(dataset_topic(self._tenant, self.dataset), self.on_hint)
         self._fan_out = FanOut(Mark(read.epoch, read.start), on_pass=self._metrics.delivered)
 

@@ -10,6 +10,7 @@ import strawberry
 from syncline.api.scalars import JSON
 from syncline.api.types import json_of
 from syncline.core import presence
+from syncline.core.ids import shown
 
 
 @strawberry.type(description="A device that is on a dataset right now, by one connection or by several.")
@@ -24,7 +25,7 @@ class Present:
     @staticmethod
     def of(present: presence.Present) -> Present:
         return Present(
-            identity_id=strawberry.ID(present.identity),
+            identity_id=strawberry.ID(shown(present.identity)),
             device_id=None if present.device is None else strawberry.ID(present.device),
             state=json_of(present.state),
             since=present.since,

@@ -13,12 +13,14 @@ BUGS = (
         name="registration after the log read",
         sentence="A commit between the look at the log and the bus is missed.",
         file="service/channels.py",
-        old="        self._watch = await bus.watch(dataset_topic(self.dataset), self.on_hint)\n"
+        old="        self._watch = await bus.watch(dataset_topic(self._tenant, self.dataset), self.on_hint)\n"
         "        read = await self._read(None)\n"
+        "        await self._look_who_sees(read)\n"
         "        self._fan_out = FanOut(Mark(read.epoch, read.start), on_pass=self._metrics.delivered)\n",
         new="        read = await self._read(None)\n"
+        "        await self._look_who_sees(read)\n"
         "        self._fan_out = FanOut(Mark(read.epoch, read.start), on_pass=self._metrics.delivered)\n"
-        "        self._watch = await bus.watch(dataset_topic(self.dataset), self.on_hint)\n",
+        "        self._watch = await bus.watch(dataset_topic(self._tenant, self.dataset), self.on_hint)\n",
         selection=noticed_by(
             CHANNELS, "test_a_commit_made_while_the_channel_looks_where_the_dataset_stands_is_not_missed"
         ),
@@ -87,11 +89,32 @@ BUGS = (
         name="a checkpoint opens another identity's dataset",
         sentence="Who has the checkpoint of a dataset that is followed here gets its changes, whosever it is.",
         file="service/channels.py",
-        old="not channel.follows or channel.head.owner != viewer.identity",
-        new="not channel.follows",
+        old="else channel.role_of(viewer.identity)",
+        new="else Role.OWNER",
         selection=noticed_by(
             "unit/service/test_feeds",
             "test_a_checkpoint_of_another_identity_s_dataset_leads_nowhere_even_if_it_is_followed_here",
+        ),
+    ),
+    PlantedBug(
+        name="a commit of another scope is delivered unseen",
+        sentence="Who was removed gets what is committed later, if the hint of the removal was lost.",
+        file="service/channels.py",
+        old=" and hint.commit.scope == self._access.scope",
+        new="",
+        selection=noticed_by(
+            "unit/service/test_shared_feeds",
+            "test_who_was_removed_gets_nothing_that_is_committed_later_although_the_removal_was_rung_by_nobody",
+        ),
+    ),
+    PlantedBug(
+        name="the sweep does not look at scopes",
+        sentence="A removal whose hint was lost is told with the next commit only.",
+        file="service/channels.py",
+        old="behind = behind or (head is not None and head.scope != channel.scope)",
+        new="behind = behind",
+        selection=noticed_by(
+            "unit/service/test_shared_feeds", "test_a_removal_that_was_rung_by_nobody_is_told_by_the_sweep"
         ),
     ),
     # --- the fan-out --------------------------------------------------------------------------------------------------

@@ -62,8 +62,8 @@ BUGS = (
         name="a deleted dataset is not told",
         sentence="A device keeps what everybody else has lost.",
         file="service/feeds.py",
-        old="        await self._send(DatasetDeleted(dataset=cursor.head.id, name=cursor.head.name))\n",
-        new="",
+        old="        await self._send(\n            DatasetDeleted(dataset=cursor.head.id, name=cursor.head.name)\n",
+        new="        _ = (\n            DatasetDeleted(dataset=cursor.head.id, name=cursor.head.name)\n",
         selection=noticed_by(FEEDS, "test_a_deleted_dataset_is_told_even_when_a_new_one_has_its_name"),
     ),
     PlantedBug(
@@ -80,16 +80,16 @@ BUGS = (
         name="an identity's feed forgets a dataset",
         sentence="Of several datasets that a device was away from one is not followed.",
         file="service/identity_feed.py",
-        old="        for head in heads:\n            await self._begin(head, epoch, since.get(head.id))\n",
-        new="        for head in heads[1:]:\n            await self._begin(head, epoch, since.get(head.id))\n",
+        old="        for standing in standings:\n            await self._begin(standing",
+        new="        for standing in standings[1:]:\n            await self._begin(standing",
         selection=IDENTITY,
     ),
     PlantedBug(
         name="an identity's feed follows no new dataset",
         sentence="What is created while a device watches reaches it with the next connection.",
         file="service/identity_feed.py",
-        old="            if head.id not in self._cursors:\n                await self._begin(head, epoch, None)\n",
-        new="            pass\n",
+        old="                await self._begin(standing, epoch, None)\n",
+        new="                pass\n",
         selection=noticed_by(FEEDS, "test_an_identity_is_told_of_new_changed_and_deleted_datasets"),
     ),
     PlantedBug(
@@ -116,9 +116,9 @@ BUGS = (
         file="service/identity_feed.py",
         old="        await self._watch_membership()\n"
         "        epoch = await self._store.epoch()\n"
-        "        heads = await self._heads()\n",
+        "        standings = await self._standings()\n",
         new="        epoch = await self._store.epoch()\n"
-        "        heads = await self._heads()\n"
+        "        standings = await self._standings()\n"
         "        await self._watch_membership()\n",
         selection=noticed_by(RACES, "test_a_dataset_created_while_an_identity_s_feed_lists_them_is_not_missed"),
     ),

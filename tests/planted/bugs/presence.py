@@ -62,10 +62,10 @@ BUGS = (
     PlantedBug(
         name="access ends, presence goes on",
         sentence="Who was removed from a dataset goes on watching who is there.",
-        file="service/presence.py",
-        old="            if watcher.viewer.identity == identity:\n",
-        new="            if False:\n",
-        selection=noticed_by(SERVICE, "test_when_access_ends_presence_and_subscription_end_at_once"),
+        file="service/presence_room.py",
+        old="            if watcher.viewer.identity in identities:\n",
+        new="            if True:\n",
+        selection=noticed_by(SERVICE, "test_when_access_ends_presence_and_subscription_end"),
     ),
     PlantedBug(
         name="letters take the place of hints",
