@@ -48,12 +48,20 @@ def assert_silent(output: list[str]) -> None:
     assert [line for line in output if CANARY.lower() in line.lower()] == []
 
 
-async def many_ways(server: PublicServer, turn: int) -> str:
-    """Requests that go well and requests that go wrong, all with canaries in them; what the first was answered."""
+async def one_sync(server: PublicServer, turn: int) -> str:
+    """A sync that is as it should be, and what it is answered."""
+    given = an_input(change("put", value={**VALUE, "turn": turn}, base={"any": True}), number=100 + turn)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as client:
+        headers = {"authorization": f"Bearer {server.token('phone', f'{CANARY}-identity')}"}
+        body = {"query": SYNC, "variables": {"input": given}}
+        return (await client.post("/graphql", json=body, headers=headers)).text
+
+
+async def many_ways(server: PublicServer) -> None:
+    """Requests that go well and requests that go wrong, all with canaries in them."""
     token = server.token("phone", f"{CANARY}-identity")
     expired = server.token("phone", f"{CANARY}-identity", lifetime=timedelta(seconds=-60))
     inputs = [
-        an_input(change("put", value={**VALUE, "turn": turn}, base={"any": True}), number=100 + turn),
         an_input(change("put", value=VALUE, base={"any": True}), number=1),
         an_input(change("put", value=VALUE, base={"any": True}), number=1),
         an_input(change("put", value=1), number=1),
@@ -75,10 +83,8 @@ async def many_ways(server: PublicServer, turn: int) -> str:
     ]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as client:
         good = {"authorization": f"Bearer {token}"}
-        answers = [
+        for each in inputs:
             await client.post("/graphql", json={"query": SYNC, "variables": {"input": each}}, headers=good)
-            for each in inputs
-        ]
         for document in documents:
             await client.post("/graphql", json={"query": document, "operationName": CANARY}, headers=good)
             await client.get("/graphql", params={"query": document, "access_token": CANARY}, headers=good)
@@ -122,7 +128,6 @@ async def many_ways(server: PublicServer, turn: int) -> str:
         async with RawSocket(server, init=False) as socket:
             await socket.send(b"".join(messages))
             await socket.outcome()
-    return answers[0].text
 
 
 @asynccontextmanager
@@ -146,30 +151,32 @@ async def on_postgres(folder: Path) -> AsyncIterator[tuple[PublicServer, Postgre
 
 async def test_no_secret_is_in_the_log_of_a_server_on_sqlite(tmp_path: Path) -> None:
     with public_server(tmp_path / "data", settings=DEBUG) as server:
-        assert "SyncApplied" in await many_ways(server, 1)
+        assert "SyncApplied" in await one_sync(server, 1)
+        await many_ways(server)
         database = apsw.Connection(str(tmp_path / "data" / DATABASE_FILE))
         database.set_busy_timeout(5_000)
         database.execute(f"CREATE TRIGGER t BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, '{MARK}'); END")
-        answer = await many_ways(server, 2)
+        answer = await one_sync(server, 2)
         assert "UNAVAILABLE" in answer
         assert MARK not in answer
         database.execute("DROP TRIGGER t; ALTER TABLE records RENAME TO others")
         database.close()
-        assert "UNAVAILABLE" in await many_ways(server, 3)
+        assert "UNAVAILABLE" in await one_sync(server, 3)
         server.stop()
         assert_silent(server.output)
 
 
 async def test_no_secret_is_in_the_log_of_a_server_on_postgresql_and_redis(tmp_path: Path) -> None:
     async with on_postgres(tmp_path) as (server, database):
-        assert "SyncApplied" in await many_ways(server, 1)
+        assert "SyncApplied" in await one_sync(server, 1)
+        await many_ways(server)
         # PostgreSQL tells the whole row in the error about it.
         database.execute("ALTER TABLE syncline.records ADD CONSTRAINT never CHECK (false) NOT VALID")
-        answer = await many_ways(server, 2)
+        answer = await one_sync(server, 2)
         assert "UNAVAILABLE" in answer
         assert CANARY not in answer
         database.stop()
-        assert "UNAVAILABLE" in await many_ways(server, 3)
+        assert "UNAVAILABLE" in await one_sync(server, 3)
         database.start()
 
 
@@ -177,7 +184,6 @@ async def test_no_secret_is_in_the_log_of_a_server_on_postgresql_and_redis(tmp_p
     "settings",
     [
         {"SYNCLINE_DATABASE_URL": f"postgresql://app:{CANARY}@127.0.0.1:1/name"},
-        {"SYNCLINE_DATABASE_URL": f"postgresql://app:{CANARY}@127.0.0.1:nonsense/name"},
         {"SYNCLINE_DATABASE_URL": f"mysql://app:{CANARY}@127.0.0.1/name"},
         {"SYNCLINE_DATABASE_URL": f"postgresql://app:{CANARY}@127.0.0.1/name?{CANARY}={CANARY}"},
         {"SYNCLINE_REDIS_URL": f"http://:{CANARY}@127.0.0.1"},
@@ -188,9 +194,7 @@ async def test_no_secret_is_in_the_log_of_a_server_on_postgresql_and_redis(tmp_p
     ],
     ids=lambda settings: "".join(settings.values()).replace(CANARY, "SECRET").partition("?")[0],
 )
-@pytest.mark.parametrize("command", ["serve", "config"])
-def test_no_secret_is_in_what_a_refused_start_says(settings: dict[str, str], command: str, tmp_path: Path) -> None:
-    run = syncline(command, cwd=tmp_path, **{**DEBUG, **settings})
+def test_no_secret_is_in_what_a_refused_start_says(settings: dict[str, str], tmp_path: Path) -> None:
+    run = syncline("serve", cwd=tmp_path, **{**DEBUG, **settings})
     assert CANARY.lower() not in (run.stdout + run.stderr).lower()
-    if command == "serve":
-        assert run.returncode == 2
+    assert run.returncode == 2

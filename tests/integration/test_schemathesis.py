@@ -14,7 +14,7 @@ from schemathesis.graphql import nodes
 from tests.support.fuzz import LEAKS
 from tests.support.web_server import WebServer, a_token, web_server
 
-EXAMPLES = 40
+EXAMPLES = 30
 FAULTS = {"INTERNAL", "UNAVAILABLE", "OVERLOADED"}
 
 schemathesis.graphql.scalar("JSON", st.integers(-5, 5).map(nodes.Int) | st.text(max_size=5).map(nodes.String))
@@ -41,9 +41,8 @@ def test_all_operations_are_found(operations: dict[str, Any]) -> None:
     assert {"Query.viewer", "Query.changes", "Mutation.sync", "Mutation.deleteDataset"} <= set(operations)
 
 
-@pytest.mark.parametrize("accept", ["application/json", "application/graphql-response+json"])
-def test_no_operation_fails_whatever_its_arguments(operations: dict[str, Any], accept: str) -> None:
-    headers = {"authorization": f"Bearer {a_token()}", "accept": accept}
+def test_no_operation_fails_whatever_its_arguments(operations: dict[str, Any]) -> None:
+    headers = {"authorization": f"Bearer {a_token()}", "accept": "application/graphql-response+json"}
     answered = 0
     for operation in operations.values():
 

@@ -150,12 +150,18 @@ async def test_a_socket_of_the_own_an_allowed_or_no_origin_is_opened(server: Web
 # --- plain text -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "sync.example.org"])  # noqa: S104 # to be refused
-@pytest.mark.parametrize("workers", [(), ("--workers", "2", "--embedded-redis")], ids=["alone", "workers"])
+@pytest.mark.parametrize(
+    ("host", "flags"),
+    [
+        ("0.0.0.0", ()),  # noqa: S104 # to be refused
+        ("::", ("--workers", "2", "--embedded-redis")),
+        ("sync.example.org", ("--trusted-proxies", "10.0.0.1")),
+    ],
+)
 def test_plain_text_on_a_public_address_is_refused_unless_it_is_meant(
-    host: str, workers: tuple[str, ...], tmp_path: Path
+    host: str, flags: tuple[str, ...], tmp_path: Path
 ) -> None:
-    run = syncline("serve", "--host", host, *workers, cwd=tmp_path, SYNCLINE_TOKEN_SECRET="x" * 32)
+    run = syncline("serve", "--host", host, *flags, cwd=tmp_path, SYNCLINE_TOKEN_SECRET="x" * 32)
     line = refused(run)
     assert line.startswith(f"syncline: host = {host}: this server speaks no TLS")
     assert line.endswith("--allow-plain-text")
