@@ -9,20 +9,33 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from asyncpg import Connection
 
 from syncline.core.changes import Increment
 from syncline.core.checkpoint import START
 from syncline.core.ids import DatasetName, RecordKey
 from syncline.core.limits import Limits
-from syncline.core.model import ConflictPolicy, DatasetScope
+from syncline.core.model import ConflictPolicy, DatasetScope, Role, Standing
 from syncline.core.pages import PageRequest
-from syncline.errors import DatasetExists, LimitExceeded
-from syncline.ports import Store, Synced
+from syncline.core.sharing import AcceptInvitation, ChangeRole, RemoveMember, TransferOwnership
+from syncline.errors import (
+    DatasetExists,
+    DatasetIsDeleted,
+    DatasetNotFound,
+    Forbidden,
+    InvitationNotFound,
+    LimitExceeded,
+    MutationIdReused,
+)
+from syncline.ports import Shared, Store, Synced
 from tests.support import stores
-from tests.support.builders import ALICE, NOW, a_dataset_id, a_request, a_viewer, named, put
-from tests.support.stores import head_of, read, read_page, synced
+from tests.support.builders import ALICE, BOB, NOW, a_dataset_id, a_request, a_viewer, by_id, named, put
+from tests.support.postgres import PostgresServer
+from tests.support.sharing import add_member, an_invitation, code_hash, share
+from tests.support.stores import create, head_of, read, read_page, synced
 
 NODES = 2
 
@@ -189,3 +202,195 @@ async def test_callers_that_go_away_leave_nothing_half_done(nodes: Sequence[Stor
     halves = Counter(record.key.partition("-")[0] for record in page.records if "-" in record.key)
     assert set(halves.values()) <= {2}
     assert last.head.version <= len(halves) + 2
+
+
+# --- sharing ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_sync_of_a_removed_editor_is_refused_on_the_other_node(nodes: Sequence[Store]) -> None:
+    head = await create(nodes[0])
+    for round_ in range(20):
+        await add_member(nodes[0], head.id, BOB, Role.EDITOR)
+        before = (await nodes[0].heads([head.id]))[head.id].version
+        syncs = [
+            asyncio.create_task(synced(nodes[1], a_request(put(f"{round_}-{n}"), viewer=BOB, ref=by_id(head.id))))
+            for n in range(8)
+        ]
+        async with asyncio.timeout(20):
+            while (await nodes[0].heads([head.id]))[head.id].version == before:
+                continue
+
+        await share(nodes[0], RemoveMember(identity=BOB.identity))
+        at_removal = (await nodes[0].heads([head.id]))[head.id].version
+        outcomes = await asyncio.gather(*syncs, return_exceptions=True)
+        late = await asyncio.gather(
+            synced(nodes[1], a_request(put("late"), viewer=BOB, ref=by_id(head.id))), return_exceptions=True
+        )
+
+        done = [outcome for outcome in outcomes if isinstance(outcome, Synced)]
+        refused = [outcome for outcome in (*outcomes, *late) if isinstance(outcome, DatasetNotFound)]
+        assert len(done) + len(refused) == 9, (outcomes, late)
+        assert max(outcome.head.version for outcome in done) == at_removal
+        assert (await nodes[0].heads([head.id]))[head.id].version == at_removal == before + len(done)
+
+
+async def test_a_sync_that_was_decided_before_a_removal_and_comes_to_be_written_after_it_is_refused(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_store = stores.postgres(postgres_server)
+    nodes = [await open_store() for _ in range(NODES)]
+    head = await create(nodes[0])
+    await add_member(nodes[0], head.id, BOB, Role.EDITOR)
+    sound = Connection.fetch
+    removed = False
+
+    async def fetch(self: Connection, query: str, *arguments: Any, **options: Any) -> Any:
+        nonlocal removed
+        if "locked AS MATERIALIZED" in query and not removed:
+            # It is decided, and on its way.
+            removed = True
+            await share(nodes[1], RemoveMember(identity=BOB.identity))
+        return await sound(self, query, *arguments, **options)
+
+    monkeypatch.setattr(Connection, "fetch", fetch)
+    with pytest.raises(DatasetNotFound):
+        await synced(nodes[0], a_request(put("a"), viewer=BOB, ref=by_id(head.id)))
+
+    assert removed
+    assert await nodes[0].records(ALICE, head.id, first=10) == []
+    for store in nodes:
+        await store.close()
+
+
+@pytest.mark.parametrize("to_role", [Role.VIEWER, None])
+async def test_an_editor_who_is_one_no_longer_writes_nothing_on_the_other_node(
+    nodes: Sequence[Store], to_role: Role | None
+) -> None:
+    head = await create(nodes[0])
+    await add_member(nodes[0], head.id, BOB, Role.EDITOR)
+    await synced(nodes[1], a_request(put("a"), viewer=BOB, ref=by_id(head.id)))
+    act = RemoveMember(identity=BOB.identity) if to_role is None else ChangeRole(identity=BOB.identity, role=to_role)
+    await share(nodes[0], act)
+
+    with pytest.raises(DatasetNotFound if to_role is None else Forbidden):
+        await synced(nodes[1], a_request(put("b"), viewer=BOB, ref=by_id(head.id)))
+
+    assert (await nodes[0].heads([head.id]))[head.id].version == 1
+
+
+async def test_a_code_is_used_as_often_as_it_may_on_two_nodes_together(nodes: Sequence[Store]) -> None:
+    head = await create(nodes[0])
+    await share(nodes[0], an_invitation(uses=5))
+    accept = AcceptInvitation(code_hash=code_hash("code"))
+
+    outcomes = await asyncio.gather(
+        *(share(nodes[n % NODES], accept, viewer=a_viewer(f"bearer-{n}"), ref=None) for n in range(20)),
+        return_exceptions=True,
+    )
+
+    assert sum(isinstance(outcome, InvitationNotFound) for outcome in outcomes) == 15, outcomes
+    assert len(await nodes[1].members(ALICE, head.id, first=100)) == 1 + 5
+    assert (await nodes[1].heads([head.id]))[head.id].scope == 5
+
+
+async def test_who_gives_a_dataset_away_deletes_it_before_or_not_at_all(nodes: Sequence[Store]) -> None:
+    for round_ in range(20):
+        ref = named(f"notes-{round_}")
+        head = await create(nodes[0], ref)
+        await add_member(nodes[0], head.id, BOB, Role.EDITOR)
+        by = by_id(head.id) if round_ % 2 else ref
+
+        given, deleted = await asyncio.gather(
+            share(nodes[0], TransferOwnership(identity=BOB.identity), ref=by_id(head.id), limits=Limits(datasets=99)),
+            nodes[1].delete_dataset(ALICE, by, now=NOW),
+            return_exceptions=True,
+        )
+
+        found = await nodes[0].dataset(BOB, by_id(head.id))
+        assert found is not None
+        if isinstance(given, BaseException):
+            assert isinstance(given, DatasetIsDeleted)
+            assert not isinstance(deleted, BaseException)
+            assert found == Standing(head=deleted, role=Role.EDITOR)
+        else:
+            assert isinstance(deleted, Forbidden | DatasetNotFound), deleted
+            assert (found.role, found.head.deleted_at) == (Role.OWNER, None)
+
+
+async def test_two_nodes_together_keep_the_limit_of_datasets_of_who_is_given_some(nodes: Sequence[Store]) -> None:
+    limits = Limits(datasets=3)
+    givers = [a_viewer(f"giver-{n}") for n in range(6)]
+    for n, giver in enumerate(givers):
+        head = await create(nodes[0], named(f"given-{n}"), viewer=giver)
+        await add_member(nodes[0], head.id, BOB, Role.EDITOR, owner=giver)
+
+    async def give(n: int) -> object:
+        act = TransferOwnership(identity=BOB.identity)
+        return await share(nodes[n % NODES], act, viewer=givers[n], ref=named(f"given-{n}"), limits=limits)
+
+    async def by_sync(n: int) -> object:
+        return await synced(nodes[n % NODES], a_request(put("a"), viewer=BOB, ref=named(f"s{n}"), limits=limits))
+
+    async def by_name(n: int) -> object:
+        return await nodes[n % NODES].create_dataset(
+            BOB, DatasetName(f"c{n}"), ConflictPolicy.REJECT, new_id=a_dataset_id(), limits=limits, now=NOW
+        )
+
+    outcomes = await asyncio.gather(
+        *(make(n) for n in range(6) for make in (give, by_sync, by_name)), return_exceptions=True
+    )
+
+    assert sum(isinstance(outcome, LimitExceeded) for outcome in outcomes) == 15, outcomes
+    assert len(await nodes[0].datasets(BOB, DatasetScope.OWNED, first=100)) == 3
+
+
+async def test_a_name_is_given_to_somebody_or_made_by_it_on_another_node_once(nodes: Sequence[Store]) -> None:
+    for round_ in range(10):
+        taker = a_viewer(f"taker-{round_}")
+        head = await create(nodes[0], named(f"notes-{round_}"))
+        await add_member(nodes[0], head.id, taker, Role.EDITOR)
+
+        given, made = await asyncio.gather(
+            share(nodes[0], TransferOwnership(identity=taker.identity), ref=by_id(head.id), limits=Limits(datasets=99)),
+            synced(nodes[1], a_request(put("theirs"), viewer=taker, ref=named(f"notes-{round_}"))),
+            return_exceptions=True,
+        )
+
+        assert isinstance(made, Synced), made
+        assert isinstance(given, DatasetExists) if made.created else isinstance(given, Shared), (given, made)
+        [owned] = await nodes[1].datasets(taker, DatasetScope.OWNED, first=10)
+        assert owned.head.id == made.head.id
+        assert (made.head.id == head.id) == (not made.created)
+
+
+async def test_a_transfer_under_syncs_of_two_nodes_loses_nothing(nodes: Sequence[Store]) -> None:
+    head = await create(nodes[0])
+    await add_member(nodes[0], head.id, BOB, Role.EDITOR)
+    members = [ALICE, BOB]
+
+    async def sync(n: int) -> Synced:
+        viewer = a_viewer(members[n % 2].identity, f"device-{n}")
+        return await synced(nodes[n // 2 % NODES], a_request(put(f"k{n:02}"), viewer=viewer, ref=by_id(head.id)))
+
+    async def transfers() -> None:
+        for n in range(6):
+            act = TransferOwnership(identity=members[1 - n % 2].identity)
+            await share(nodes[n // 3], act, viewer=members[n % 2], ref=by_id(head.id))
+
+    outcomes, _ = await asyncio.gather(asyncio.gather(*(sync(n) for n in range(60))), transfers())
+
+    assert sorted(outcome.head.version for outcome in outcomes) == list(range(1, 61))
+    records = await nodes[1].records(BOB, head.id, first=100)
+    assert [record.key for record in records] == [f"k{n:02}" for n in range(60)]
+    assert (await nodes[1].heads([head.id]))[head.id].scope == 1 + 6
+
+
+async def test_a_mutation_id_of_two_datasets_at_once_is_used_for_one(nodes: Sequence[Store]) -> None:
+    refs = [by_id((await create(nodes[0], named(f"notes-{n}"))).id) for n in range(2)]
+    for round_ in range(10):
+        outcomes = await asyncio.gather(
+            *(synced(nodes[n], a_request(put("a", round_), ref=refs[n], mutation_id=f"m-{round_}")) for n in range(2)),
+            return_exceptions=True,
+        )
+
+        assert Counter(type(outcome) for outcome in outcomes) == {Synced: 1, MutationIdReused: 1}, outcomes

@@ -10,10 +10,12 @@ from pathlib import Path
 from syncline.core.changes import Absent, AddToSet, AnyState, Increment, Merge
 from syncline.core.commit import SyncRequest
 from syncline.core.ids import DatasetId, IdentityId, RecordKey
-from syncline.core.model import ConflictPolicy
+from syncline.core.model import ConflictPolicy, Role
+from syncline.core.sharing import AcceptInvitation, Share, TransferOwnership
 from syncline.ports import Retention, Store
 from syncline.storage.sqlite_database import open_database
 from tests.support.builders import ALICE, ALICES_LAPTOP, BOB, NOW, a_request, a_viewer, named, put, remove, text
+from tests.support.sharing import an_invitation, code_hash, share
 from tests.support.stores import create, synced, write
 
 OTHER_SCRIPTS = a_viewer("Ünï😀-identity", device="📱")
@@ -77,11 +79,34 @@ async def fill(store: Store) -> Full:
             await sync(a_request(put("anew"), viewer=BOB, ref=ref))
     datasets.add((await create(store, named("empty"), viewer=BOB)).id)
     await store.update_dataset(BOB, named("empty"), ConflictPolicy.MERGE, now=NOW + _DAY)
+    datasets |= await _share(store)
     return Full(datasets=sorted(datasets), requests=requests)
 
 
+async def _share(store: Store) -> set[DatasetId]:
+    """Members and invitations of a live dataset, what is left of those of a deleted one, and one that changed hands."""
+    for act in (
+        Share(identity=BOB.identity, role=Role.EDITOR),
+        Share(identity=OTHER_SCRIPTS.identity, role=Role.VIEWER),
+        an_invitation("used"),
+        an_invitation("unused", uses=7, role=Role.EDITOR),
+        an_invitation("expired", expires_at=NOW),
+    ):
+        await share(store, act)
+    await share(store, AcceptInvitation(code_hash=code_hash("used")), viewer=NO_DEVICE, ref=None)
+    gone = named("shared-and-deleted")
+    deleted = await create(store, gone, viewer=BOB)
+    await share(store, Share(identity=ALICE.identity, role=Role.EDITOR), viewer=BOB, ref=gone)
+    await store.delete_dataset(BOB, gone, now=NOW)
+    handed = named("handed-over")
+    alices = await write(store, put("a"), remove("b"), viewer=BOB, ref=handed)
+    await share(store, Share(identity=ALICE.identity, role=Role.VIEWER), viewer=BOB, ref=handed)
+    await share(store, TransferOwnership(identity=ALICE.identity), viewer=BOB, ref=handed)
+    return {deleted.id, alices.head.id}
+
+
 def fill_large(path: Path, *, records: int) -> None:
-    """A database with so many records, and half as many receipts."""
+    """So many records, half as many receipts, and for each 500 records a dataset, a member and an invitation."""
     database = open_database(path, None)
     connection = database.writes.connection
     per_dataset = 500
@@ -89,7 +114,7 @@ def fill_large(path: Path, *, records: int) -> None:
     for number in range(1, records // per_dataset + 1):
         connection.execute(
             "INSERT INTO datasets VALUES"
-            " (?1, randomblob(16), ?2, 'notes', ?3, ?3, 1, 'REJECT', 1, 1, NULL, NULL, 0, 0, NULL)",
+            " (?1, randomblob(16), ?2, 'notes', ?3, ?3, 1, 'REJECT', 1, 1, NULL, NULL, 0, 0, NULL, 1)",
             (number, f"owner-{number}", per_dataset),
         )
         connection.execute(
@@ -103,6 +128,10 @@ def fill_large(path: Path, *, records: int) -> None:
             " INSERT INTO receipts SELECT 'owner-' || ?1, 'phone', 'm-' || i, randomblob(16), randomblob(16), i,"
             " '[\"APPLIED\"]', 1 FROM n",
             (number, per_dataset // 2),
+        )
+        connection.execute("INSERT INTO members VALUES (?1, 'a-member', 'EDITOR', 1)", (number,))
+        connection.execute(
+            "INSERT INTO invitations VALUES (randomblob(16), randomblob(32), ?1, 'VIEWER', 1, 1, 2)", (number,)
         )
     connection.execute("COMMIT")
     database.close()

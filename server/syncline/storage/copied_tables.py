@@ -24,7 +24,7 @@ class CopiedTable:
     text: int | None
     """The column whose texts may be long, if there is one."""
     by_id: bool
-    """Whether the key begins with a dataset's id, which is bytes; all other columns of keys are texts."""
+    """Whether the key begins with an id, which is bytes; all other columns of keys are texts."""
 
     @property
     def before_all(self) -> Row:
@@ -39,7 +39,8 @@ DATASETS: Final = CopiedTable(
     "datasets",
     (
         *("id", "owner", "name", "version", "record_count", "size_bytes", "conflict_policy", "created_at"),
-        *("updated_at", "updated_by_identity", "updated_by_device", "pruned_through", "deleted_at", "tombstones"),
+        *("updated_at", "updated_by_identity", "updated_by_device", "pruned_through", "scope", "deleted_at"),
+        "tombstones",
     ),
     key_columns=1,
     text=None,
@@ -62,7 +63,21 @@ RECEIPTS: Final = CopiedTable(
     text=6,
     by_id=False,
 )
-TABLES: Final = (DATASETS, RECORDS, RECEIPTS)
+MEMBERS: Final = CopiedTable(
+    "members",
+    ("dataset", "identity", "owner", "role", "since"),
+    key_columns=2,
+    text=None,
+    by_id=True,
+)
+INVITATIONS: Final = CopiedTable(
+    "invitations",
+    ("id", "dataset", "owner", "code_hash", "role", "uses_left", "created_at", "expires_at"),
+    key_columns=1,
+    text=None,
+    by_id=True,
+)
+TABLES: Final = (DATASETS, RECORDS, RECEIPTS, MEMBERS, INVITATIONS)
 """In the order in which they are copied."""
 
 

@@ -112,10 +112,21 @@ def dataset_ids(rows: Iterable[Row]) -> list[bytes]:
     return sorted({row[2] for row in rows if row[2] is not None})
 
 
+def in_order(rows: Iterable[Row], jobs: Sequence[Job]) -> Iterator[tuple[Row, Job]]:
+    """Each job with what was loaded for it."""
+    return zip(sorted(rows, key=lambda row: int(row[1])), jobs, strict=True)
+
+
+def owner_in(row: Row) -> IdentityId | None:
+    """Who owns the dataset that was loaded; None if there is none."""
+    return None if row[3] is None else IdentityId(row[3])
+
+
 class Group:
     """Decides jobs in their order, each on what the ones before it leave."""
 
     def __init__(self, rows: Sequence[Row], jobs: Sequence[Job]) -> None:
+        """``rows``: what was loaded for each of the jobs, in their order."""
         self.decided: list[Decided] = []
         self.changed: list[Loaded] = []
         self._jobs = jobs
@@ -125,10 +136,9 @@ class Group:
         self._made: dict[tuple[IdentityId, DatasetName], Loaded] = {}
         self._owned: dict[IdentityId, int] = {}
         self._owner_stamps: dict[IdentityId, int] = {}
-        self._rows = sorted(rows, key=lambda row: int(row[1]))
-        self.epoch = Epoch(self._rows[0][0])
-        self._loaded = [self._take(row, job) for row, job in zip(self._rows, jobs, strict=True)]
-        for job, loaded, row in zip(jobs, self._loaded, self._rows, strict=True):
+        self.epoch = Epoch(rows[0][0])
+        self._loaded = [self._take(row, job) for row, job in zip(rows, jobs, strict=True)]
+        for job, loaded, row in zip(jobs, self._loaded, rows, strict=True):
             role = None if loaded is None else Role(row[_ROLE_COLUMN])
             self._decide(job, loaded, role, row[-1])
 

@@ -17,11 +17,12 @@ import pytest
 
 from syncline.config import DATABASE_FILE
 from syncline.core.checkpoint import START, Checkpoint
-from syncline.core.ids import Version
-from syncline.core.model import DatasetRef, Position
+from syncline.core.ids import NO_TENANT, Version
+from syncline.core.model import DatasetRef, DatasetScope, Position
 from syncline.core.pages import PageRequest
 from syncline.errors import StartRefused
 from syncline.ports import Store, Synced
+from syncline.storage.copied_tables import TABLES
 from syncline.storage.postgres import PostgresStore
 from syncline.storage.sqlite import SqliteStore
 from tests.support.builders import ALICE, ALICES_LAPTOP, BOB, NOW, a_request, by_id, named, put, remove
@@ -71,13 +72,12 @@ async def marker(url: str) -> dict[str, Any] | None:
 async def seen(store: Store, full: Full) -> list[Any]:
     """All that the port tells about what is stored."""
     epoch = await store.epoch()
-    facts: list[Any] = [epoch, await store.heads(full.datasets), await store.owned(OWNERS)]
+    facts: list[Any] = [epoch, await store.heads(full.datasets), await store.visible(OWNERS)]
     for viewer in VIEWERS:
-        heads = [
-            *await store.datasets(viewer.identity, first=100),
-            *await store.deleted_datasets(viewer.identity, full.datasets),
-        ]
-        facts += [heads, await store.usage(viewer.identity)]
+        standings = await store.datasets(viewer, DatasetScope.ALL, first=100)
+        deleted = sorted(await store.deleted_datasets(viewer, full.datasets), key=lambda head: head.id)
+        heads = [*(standing.head for standing in standings), *deleted]
+        facts += [standings, deleted, await store.usage(viewer.identity)]
         for head in heads:
             ref = by_id(head.id)
             for version in range(MOST_VERSIONS):
@@ -85,8 +85,11 @@ async def seen(store: Store, full: Full) -> list[Any]:
                 facts.append(await store.read_log(viewer, ref, since, PageRequest()))
             whole = await store.read_log(viewer, ref, START, PageRequest())
             for record in whole.page.records if whole.page is not None else ():
-                facts.append(await store.record(head.id, record.key))
-            facts.append(await store.records(head.id, first=1_000))
+                facts.append(await store.record(viewer, head.id, record.key))
+            facts.append(await store.records(viewer, head.id, first=1_000))
+            facts.append(await store.members(viewer, head.id, first=1_000))
+            facts.append(await store.invitations(viewer, head.id, now=NOW))
+            facts.append(await store.access(NO_TENANT, head.id))
     # Whoever synced before does so again.
     again = [await store.sync(replace(request, since=START), PageRequest()) for request in full.requests]
     # Two are of datasets that were deleted since.
@@ -126,6 +129,12 @@ def holds_every_kind(source: Path) -> None:
         "FROM datasets WHERE pruned_through > 0",
         "FROM datasets WHERE tombstones > 0",
         "FROM datasets WHERE conflict_policy <> 'REJECT'",
+        "FROM datasets WHERE scope > 1",
+        "FROM members AS m, datasets AS d WHERE m.dataset = d.number AND d.deleted_at IS NOT NULL",
+        "FROM members WHERE role = 'EDITOR'",
+        "FROM members WHERE role = 'VIEWER'",
+        "FROM invitations WHERE uses_left = 0",
+        "FROM invitations WHERE uses_left > 1",
         "FROM receipts WHERE version IS NULL",
         "FROM receipts WHERE device = ''",
         "FROM receipts WHERE outcomes LIKE '%CONFLICT%'",
@@ -156,7 +165,7 @@ async def test_a_device_goes_on_from_its_checkpoint_with_exactly_what_it_lacks(
 
 async def test_the_copy_can_be_worked_with(url: str, source: Path, tmp_path: Path) -> None:
     sqlite = await SqliteStore.open(source)
-    full = await fill(sqlite)
+    await fill(sqlite)
     await sqlite.close()
     done(await copy(url, tmp_path))
     nodes = [await PostgresStore.open(url, connections=2) for _ in range(2)]
@@ -170,8 +179,10 @@ async def test_the_copy_can_be_worked_with(url: str, source: Path, tmp_path: Pat
     pages = await read_all(nodes[1], page=PageRequest())
     written = [record for page in pages for record in page.records]
     assert {f"new-{n}" for n in range(20)} <= {record.key for record in written}
-    owned = await nodes[0].owned([BOB.identity])
-    assert len(owned[BOB.identity] - set(full.datasets)) == 2
+    made = await nodes[0].datasets(BOB, DatasetScope.OWNED, first=100)
+    names = {standing.head.name for standing in made}
+    assert names >= {"made-later", "made-by-a-sync"}
+    assert "empty" not in names
     for node in nodes:
         await node.close()
 
@@ -216,16 +227,18 @@ async def test_a_copy_that_is_killed_again_and_again_goes_on_where_it_was(
 ) -> None:
     await asyncio.to_thread(fill_large, source, records=100_000)
     kept = [await killed_copy(url, tmp_path) for _ in range(KILLS)]
-    places = [(["datasets", "records", "receipts"].index(each["table"]), each["rows"]) for each in kept]
+    places = [([table.name for table in TABLES].index(each["table"]), each["rows"]) for each in kept]
     assert places == sorted(set(places))
     with pytest.raises(StartRefused, match="unfinished copy"):
         await PostgresStore.open(url, connections=2)
 
     printed = done(await copy(url, tmp_path))
 
-    assert printed[0].startswith("200 datasets, 100,000 records, 50,000 receipts: equal on both sides")
+    assert printed[0].startswith(
+        "200 datasets, 100,000 records, 50,000 receipts, 200 members, 200 invitations: equal on both sides"
+    )
     written = int(printed[1].partition(" rows")[0].replace(",", ""))
-    assert written < 150_200 - places[-1][1] + 1
+    assert written < 150_600 - places[-1][1] + 1
     assert await marker(url) is None
     assert await query(url, "SELECT count(*) FROM syncline.records") == 100_000
     assert await query(url, "SELECT count(*) FROM syncline.owners") == 200
@@ -253,11 +266,13 @@ async def test_what_changed_on_the_way_is_noticed_and_a_restart_begins_anew(
     assert "the copy is not like its source: records differ; --restart begins anew" in spoilt
     assert still is not None
     assert "or the source has changed since: --restart drops it" in moved_on
-    assert anew[0].startswith("201 datasets, 100,001 records, 50,001 receipts: equal on both sides")
-    assert anew[1].startswith("150,203 rows written")
+    assert anew[0].startswith(
+        "201 datasets, 100,001 records, 50,001 receipts, 200 members, 200 invitations: equal on both sides"
+    )
+    assert anew[1].startswith("150,603 rows written")
 
 
-@pytest.mark.parametrize("table", ["datasets", "records", "receipts"])
+@pytest.mark.parametrize("table", [table.name for table in TABLES])
 async def test_rows_that_the_target_did_not_keep_are_noticed(
     table: str, url: str, source: Path, tmp_path: Path
 ) -> None:

@@ -1,7 +1,7 @@
 -- name: datasets
 SELECT
     id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
-    updated_by_identity, updated_by_device, pruned_through, deleted_at, tombstones
+    updated_by_identity, updated_by_device, pruned_through, scope, deleted_at, tombstones
 FROM syncline.datasets
 ORDER BY id;
 
@@ -17,10 +17,21 @@ SELECT identity, device, mutation_id, request_hash, dataset, version, outcomes, 
 FROM syncline.receipts
 ORDER BY identity, device, mutation_id;
 
+-- name: members
+SELECT dataset, identity, owner, role, since
+FROM syncline.members
+ORDER BY dataset, identity;
+
+-- name: invitations
+SELECT id, dataset, owner, code_hash, role, uses_left, created_at, expires_at
+FROM syncline.invitations
+ORDER BY id;
+
 -- name: holds_data
 SELECT
     EXISTS (SELECT FROM syncline.datasets) OR EXISTS (SELECT FROM syncline.records)
-    OR EXISTS (SELECT FROM syncline.receipts) OR EXISTS (SELECT FROM syncline.owners);
+    OR EXISTS (SELECT FROM syncline.receipts) OR EXISTS (SELECT FROM syncline.members)
+    OR EXISTS (SELECT FROM syncline.invitations) OR EXISTS (SELECT FROM syncline.owners);
 
 -- name: servers
 -- $1: the name that servers go by
@@ -31,7 +42,8 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND app
 SELECT pg_advisory_lock($1);
 
 -- name: empty
-TRUNCATE syncline.datasets, syncline.records, syncline.receipts, syncline.owners;
+TRUNCATE
+    syncline.datasets, syncline.records, syncline.receipts, syncline.members, syncline.invitations, syncline.owners;
 
 -- name: add_owners
 -- $1: whose datasets were copied
@@ -51,4 +63,5 @@ UPDATE syncline.meta SET value = $1 WHERE name = 'epoch';
 DELETE FROM syncline.meta WHERE name = $1;
 
 -- name: analyze
-ANALYZE syncline.datasets, syncline.records, syncline.receipts, syncline.owners;
+ANALYZE
+    syncline.datasets, syncline.records, syncline.receipts, syncline.members, syncline.invitations, syncline.owners;

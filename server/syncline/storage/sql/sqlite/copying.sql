@@ -4,7 +4,7 @@
 -- name: datasets
 SELECT
     id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
-    updated_by_identity, updated_by_device, pruned_through, deleted_at, tombstones
+    updated_by_identity, updated_by_device, pruned_through, scope, deleted_at, tombstones
 FROM datasets
 WHERE id > ?1
 ORDER BY id;
@@ -23,8 +23,22 @@ FROM receipts
 WHERE (identity, device, mutation_id) > (?1, ?2, ?3)
 ORDER BY identity, device, mutation_id;
 
+-- name: members
+SELECT d.id, m.identity, d.owner, m.role, m.since
+FROM datasets AS d CROSS JOIN members AS m ON m.dataset = d.number
+WHERE d.id >= ?1 AND (d.id > ?1 OR m.identity > ?2)
+ORDER BY d.id, m.identity;
+
+-- name: invitations
+SELECT i.id, d.id, d.owner, i.code_hash, i.role, i.uses_left, i.created_at, i.expires_at
+FROM invitations AS i CROSS JOIN datasets AS d ON d.number = i.dataset
+WHERE i.id > ?1
+ORDER BY i.id;
+
 -- name: counts
-SELECT (SELECT count(*) FROM datasets), (SELECT count(*) FROM records), (SELECT count(*) FROM receipts);
+SELECT
+    (SELECT count(*) FROM datasets), (SELECT count(*) FROM records), (SELECT count(*) FROM receipts),
+    (SELECT count(*) FROM members), (SELECT count(*) FROM invitations);
 
 -- name: newest_receipt
 SELECT max(created_at) FROM receipts;
