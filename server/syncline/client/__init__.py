@@ -33,8 +33,9 @@ from syncline.client.models import (
     Value,
 )
 from syncline.client.presence import Presence
+from syncline.client.sharing import DatasetInfo, Invitation, Member
 from syncline.core.checkpoint import ResyncReason
-from syncline.core.model import ConflictPolicy
+from syncline.core.model import ConflictPolicy, DatasetScope, Role
 
 __all__ = [
     "KEEP_MINE",
@@ -48,9 +49,13 @@ __all__ = [
     "ConnectionRefused",
     "Dataset",
     "DatasetGone",
+    "DatasetInfo",
+    "DatasetScope",
     "Device",
     "Disconnected",
+    "Invitation",
     "Keep",
+    "Member",
     "NotSyncline",
     "Operation",
     "Parked",
@@ -62,6 +67,7 @@ __all__ = [
     "Resolution",
     "Resync",
     "ResyncReason",
+    "Role",
     "ServerRefused",
     "ServerUnreachable",
     "State",

@@ -21,10 +21,11 @@ from syncline.client.live import Live
 from syncline.client.local import LocalDataset
 from syncline.client.models import LiveEvent, Operation, Parked, RecordChange, SyncReport
 from syncline.client.presence import WATCH_ONLY, Presence
+from syncline.client.sharing import Invitation, Member, Sharing
 from syncline.client.synchronizing import Synchronizer, parked
 from syncline.core.ids import DatasetName, MutationId, record_key
 from syncline.core.json_values import json_text, parsed, whole
-from syncline.core.model import ConflictPolicy
+from syncline.core.model import ConflictPolicy, Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,7 @@ class Connection:
 
     database: Database
     exchange: Exchange
+    sharing: Sharing
     socket_url: str
     tokens: Tokens
     limit: Callable[[], Awaitable[int]]
@@ -267,6 +269,40 @@ class Dataset:
             tokens=connection.tokens,
             backoff=connection.backoff,
         )
+
+    # --- sharing ------------------------------------------------------------------------------------------------------
+
+    async def members(self) -> Sequence[Member]:
+        """Who sees the dataset, the owner first. This, like all of sharing, needs the server."""
+        return await self._connection.sharing.members(self.name)
+
+    async def share(self, identity: str, role: Role) -> None:
+        """Let an identity in, or give it another role. For the owner, as are the next ones."""
+        await self._connection.sharing.share(self.name, identity, role)
+
+    async def change_role(self, identity: str, role: Role) -> None:
+        """Give a member another role."""
+        await self._connection.sharing.change_role(self.name, identity, role)
+
+    async def remove_member(self, identity: str) -> None:
+        """Nothing that is committed from now on reaches it."""
+        await self._connection.sharing.remove_member(self.name, identity)
+
+    async def transfer_ownership(self, identity: str) -> None:
+        """Make a member the owner. From now on this device opens the dataset by its id."""
+        await self._connection.sharing.transfer_ownership(self.name, identity)
+
+    async def invite(self, role: Role, *, uses: int = 1, expires_at: datetime | None = None) -> Invitation:
+        """A code that lets in whoever has it, so many times, for a week unless something else is said."""
+        return await self._connection.sharing.invite(self.name, role, uses=uses, expires_at=expires_at)
+
+    async def revoke_invitation(self, invitation: str) -> None:
+        """Make an invitation, named by its id, worthless."""
+        await self._connection.sharing.revoke_invitation(self.name, invitation)
+
+    async def leave(self) -> None:
+        """End one's own access; the local copy stays. For members."""
+        await self._connection.sharing.leave(self.name)
 
     async def close(self) -> None:
         """End all subscriptions."""

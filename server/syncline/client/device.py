@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -14,9 +14,12 @@ from syncline.client.dataset import Connection, Dataset
 from syncline.client.endpoints import TokenProvider, Tokens, endpoint
 from syncline.client.errors import CacheBelongsToAnother
 from syncline.client.exchange import Exchange
+from syncline.client.references import shared_name
+from syncline.client.sharing import DatasetInfo, Sharing
 from syncline.client.transport_http import HttpTransport
 from syncline.core.ids import DatasetName, dataset_name
-from syncline.core.model import ConflictPolicy
+from syncline.core.model import ConflictPolicy, DatasetScope
+from syncline.errors import InvalidInput
 
 
 def _utc_now() -> datetime:
@@ -54,6 +57,7 @@ class Device:
         self._connection = Connection(
             database=self._database,
             exchange=Exchange(self._transport),
+            sharing=Sharing(self._transport),
             socket_url=address.socket,
             tokens=tokens,
             limit=self._changes_per_sync,
@@ -63,15 +67,32 @@ class Device:
         self._datasets: dict[DatasetName, Dataset] = {}
         self._limit: int | None = None
 
-    def dataset(self, name: str, *, conflict_policy: ConflictPolicy | None = None) -> Dataset:
-        """The dataset of this name; it need not exist. ``conflict_policy`` is asked for instead of the dataset's own.
+    def dataset(
+        self,
+        name: str | None = None,
+        *,
+        id: str | None = None,  # noqa: A002 - the word of the schema
+        conflict_policy: ConflictPolicy | None = None,
+    ) -> Dataset:
+        """The identity's dataset of this name, which need not exist, or one that is shared with it, by ``id``.
 
-        It is fixed by the first call for the name. Raises InvalidInput.
+        ``conflict_policy`` is asked for instead of the dataset's own; it is fixed by the first call for a dataset. By
+        its id an own dataset is another one here than by its name: each has its own local copy. Raises InvalidInput.
         """
-        key = dataset_name(name)
+        if (name is None) == (id is None):
+            raise InvalidInput("dataset", "give either a name or an id")
+        key = dataset_name(name) if name is not None else shared_name(str(id))
         if key not in self._datasets:
             self._datasets[key] = Dataset(key, self._connection, conflict_policy=conflict_policy)
         return self._datasets[key]
+
+    async def datasets(self, scope: DatasetScope = DatasetScope.ALL) -> Sequence[DatasetInfo]:
+        """What the identity sees, by name. Needs the server."""
+        return await self._connection.sharing.datasets(scope)
+
+    async def accept_invitation(self, code: str) -> DatasetInfo:
+        """Become a member by an invitation's code; open the dataset by the id that this answers. Needs the server."""
+        return await self._connection.sharing.accept(code)
 
     async def _changes_per_sync(self) -> int:
         if self._limit is None:

@@ -9,6 +9,7 @@ import msgspec
 from syncline.client.cache import Delta, SyncedRecord, covered_version
 from syncline.client.edits import Outcome
 from syncline.client.outbox import Batch
+from syncline.client.references import reference
 from syncline.client.transport_http import HttpTransport
 from syncline.client.wire import (
     PAGE_RECORDS,
@@ -63,7 +64,7 @@ class Exchange:
         return (await self._transport.execute(VIEWER, {}, ViewerData)).viewer
 
     async def set_presence(self, dataset: DatasetName, state: JsonText) -> None:
-        variables = {"dataset": {"name": dataset}, "state": msgspec.Raw(state.encode())}
+        variables = {"dataset": reference(dataset), "state": msgspec.Raw(state.encode())}
         await self._transport.execute(SET_PRESENCE, variables, SetPresenceData)
 
     async def push(self, dataset: DatasetName, batch: Batch, *, since: str) -> Applied | Conflicted | ResyncRequired:
@@ -72,7 +73,7 @@ class Exchange:
             SYNC,
             {
                 "input": {
-                    "dataset": {"name": dataset},
+                    "dataset": reference(dataset),
                     "since": since,
                     "mutationId": batch.mutation_id,
                     "changes": msgspec.Raw(batch.changes.encode()),
@@ -115,7 +116,7 @@ class Exchange:
     async def pull(self, dataset: DatasetName, *, since: str) -> Delta | ResyncRequired:
         """The next page of what is missing since ``since``."""
         answer = await self._transport.execute(
-            PULL, {"dataset": {"name": dataset}, "since": since, "first": PAGE_RECORDS}, PullData
+            PULL, {"dataset": reference(dataset), "since": since, "first": PAGE_RECORDS}, PullData
         )
         page = answer.changes
         if isinstance(page, ResyncRequired):

@@ -20,6 +20,7 @@ from syncline.client.endpoints import Tokens
 from syncline.client.errors import NotSyncline, ServerRefused, ServerUnreachable, TokenRejected
 from syncline.client.local import LocalDataset
 from syncline.client.models import Author, DatasetGone, Disconnected, LiveEvent, Ready, RecordChange
+from syncline.client.references import reference
 from syncline.client.synchronizing import Synchronizer
 from syncline.client.transport_ws import Subscription
 from syncline.client.wire import (
@@ -163,7 +164,7 @@ class Live:
             await self._catch_up()
         since = self._local.cache.standing().checkpoint
         self._at_start = since == START
-        variables: Mapping[str, Any] = {"dataset": {"name": self._local.name}, "since": since}
+        variables: Mapping[str, Any] = {"dataset": reference(self._local.name), "since": since}
         async with Subscription(self._url, await self._tokens.current(), CHANGES, dict(variables)) as subscription:
             while True:
                 data = await subscription.next_event()

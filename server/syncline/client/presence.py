@@ -13,6 +13,7 @@ from syncline.client.endpoints import Tokens
 from syncline.client.errors import NotSyncline, ServerRefused, ServerUnreachable, TokenRejected
 from syncline.client.exchange import Exchange
 from syncline.client.models import Present
+from syncline.client.references import reference
 from syncline.client.transport_ws import Subscription
 from syncline.client.wire import (
     BE_PRESENT,
@@ -102,7 +103,7 @@ class Presence:
                 self._connected = False
 
     def _operation(self) -> tuple[str, dict[str, Any]]:
-        variables: dict[str, Any] = {"dataset": {"name": self._name}}
+        variables: dict[str, Any] = {"dataset": reference(self._name)}
         if self._state is None:
             return WATCH_PRESENCE, variables
         return BE_PRESENT, {**variables, "state": msgspec.Raw(self._state.encode())}

@@ -24,6 +24,7 @@ _MAX_ROUNDS: Final = 16
 """Rounds of decisions in one synchronize; records that others keep changing meanwhile are left as conflicts."""
 
 _ALL_OF_THE_CALLERS: Final = frozenset({"UNAUTHENTICATED", "FORBIDDEN"})
+"""What no other change would fare better with; unless it names a role, which is one in this dataset."""
 _ALL_OF_THE_DATASETS: Final = frozenset({"datasets"})
 
 
@@ -150,7 +151,8 @@ class Synchronizer:
         """The server takes no part of the batch. Find the change that it is about, and park no other one."""
         if error.refusal == "MUTATION_ID_REUSED" and self._local.use_earlier(batch):
             return
-        if error.refusal in _ALL_OF_THE_CALLERS or error.facts.get("limit") in _ALL_OF_THE_DATASETS:
+        of_all = error.refusal in _ALL_OF_THE_CALLERS and "role" not in error.facts
+        if of_all or error.facts.get("limit") in _ALL_OF_THE_DATASETS:
             self._local.thaw(batch)
             raise error
         if len(batch.edits) > 1 and not batch.atomic:
