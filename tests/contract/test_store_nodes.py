@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from tests.support import stores
 from tests.support.builders import ALICE, BOB, NOW, a_dataset_id, a_request, a_viewer, by_id, named, put
 from tests.support.postgres import PostgresServer
 from tests.support.sharing import add_member, an_invitation, code_hash, share
-from tests.support.stores import create, head_of, read, read_page, synced
+from tests.support.stores import StoreFactory, create, head_of, read, read_page, synced
 
 NODES = 2
 
@@ -47,11 +47,17 @@ async def nodes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         if request.param == "sqlite"
         else stores.postgres(request.getfixturevalue("postgres_server"))
     )
+    async with opened(open_store) as nodes:
+        yield nodes
+
+
+@asynccontextmanager
+async def opened(open_store: StoreFactory) -> AsyncIterator[Sequence[Store]]:
     async with AsyncExitStack() as stack:
-        opened = [await open_store() for _ in range(NODES)]
-        for store in opened:
+        nodes = [await open_store() for _ in range(NODES)]
+        for store in nodes:
             stack.push_async_callback(store.close)
-        yield opened
+        yield nodes
 
 
 async def test_fifty_retries_over_two_nodes_have_one_effect_and_equal_answers(nodes: Sequence[Store]) -> None:
@@ -237,10 +243,6 @@ async def test_a_sync_of_a_removed_editor_is_refused_on_the_other_node(nodes: Se
 async def test_a_sync_that_was_decided_before_a_removal_and_comes_to_be_written_after_it_is_refused(
     postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_store = stores.postgres(postgres_server)
-    nodes = [await open_store() for _ in range(NODES)]
-    head = await create(nodes[0])
-    await add_member(nodes[0], head.id, BOB, Role.EDITOR)
     sound = Connection.fetch
     removed = False
 
@@ -249,17 +251,18 @@ async def test_a_sync_that_was_decided_before_a_removal_and_comes_to_be_written_
         if "locked AS MATERIALIZED" in query and not removed:
             # It is decided, and on its way.
             removed = True
-            await share(nodes[1], RemoveMember(identity=BOB.identity))
+            await share(both[1], RemoveMember(identity=BOB.identity))
         return await sound(self, query, *arguments, **options)
 
     monkeypatch.setattr(Connection, "fetch", fetch)
-    with pytest.raises(DatasetNotFound):
-        await synced(nodes[0], a_request(put("a"), viewer=BOB, ref=by_id(head.id)))
+    async with opened(stores.postgres(postgres_server)) as both:
+        head = await create(both[0])
+        await add_member(both[0], head.id, BOB, Role.EDITOR)
+        with pytest.raises(DatasetNotFound):
+            await synced(both[0], a_request(put("a"), viewer=BOB, ref=by_id(head.id)))
 
-    assert removed
-    assert await nodes[0].records(ALICE, head.id, first=10) == []
-    for store in nodes:
-        await store.close()
+        assert removed
+        assert await both[0].records(ALICE, head.id, first=10) == []
 
 
 @pytest.mark.parametrize("to_role", [Role.VIEWER, None])

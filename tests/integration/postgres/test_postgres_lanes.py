@@ -16,6 +16,7 @@ from syncline.core.model import Role, Viewer
 from syncline.core.sharing import RemoveMember, TransferOwnership
 from syncline.errors import DatasetNotFound, SynclineError
 from syncline.ports import Synced
+from syncline.storage import postgres_syncs
 from syncline.storage.postgres import PostgresStore
 from syncline.storage.postgres_syncs import LANES, _Lane
 from tests.support.builders import ALICE, a_request, a_viewer, by_id, put
@@ -72,8 +73,11 @@ def elsewhere(viewer: Viewer) -> Viewer:
 
 
 async def test_twenty_members_who_write_to_one_dataset_at_once_lose_no_sync_to_each_other(
-    store: PostgresStore, lost: list[int]
+    store: PostgresStore, lost: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Many groups in each lane, and a connection for each from the start: they would meet.
+    monkeypatch.setattr(postgres_syncs, "MAX_GROUP_SYNCS", 5)
+    await asyncio.gather(*(store.usage(ALICE.identity) for _ in range(5)))
     head = await create(store)
     for writer in WRITERS:
         await add_member(store, head.id, writer, Role.EDITOR)

@@ -18,6 +18,7 @@ from tests.planted.bugs import (
     pages,
     presence,
     retries,
+    sharing,
     sockets,
     storage,
 )
@@ -32,6 +33,7 @@ BUGS: tuple[PlantedBug, ...] = (
     *storage.BUGS,
     *hints.BUGS,
     *nodes.BUGS,
+    *sharing.BUGS,
     *delivery.BUGS,
     *feeds.BUGS,
     *sockets.BUGS,
