@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# How many tests run at a time: much of what they do is to wait. 0: in one process, as a debugger wants it.
+TEST_PROCESSES ?= 2
 SERVE_ARGS ?=
 # What `make lock` may change: nothing that still fits, or with UPGRADE=--upgrade all.
 UPGRADE ?=
@@ -35,7 +37,7 @@ endif
 
 help:
 	@echo 'make run     start a server to try out, with its data in ./syncline-data (SERVE_ARGS="--port 9000")'
-	@echo 'make test    lint, types and all tests but the long ones (PYTEST_ARGS="tests/unit -x")'
+	@echo 'make test    lint, types and all tests but the long ones (PYTEST_ARGS="tests/unit -x", TEST_PROCESSES=0)'
 	@echo 'make lint    lint and types only'
 	@echo 'make soak    the long tests'
 	@echo 'make bench   the benchmarks'
@@ -48,7 +50,7 @@ run: $(RUNTIME) $(WEB_BUILT)
 	exec $(BIN)/syncline serve --dev $(SERVE_ARGS)
 
 test: lint $(WEB_BUILT) $(NODE_TESTS_INSTALLED)
-	$(BIN)/pytest -m 'not soak' $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal -m 'not soak' $(PYTEST_ARGS)
 	$(WEB_TESTS)
 
 lint: $(DEV)
