@@ -7,11 +7,13 @@ from syncline.client.errors import (
     CacheTooNew,
     CacheUnusable,
     ConnectionRefused,
+    GuestLinked,
     NotSyncline,
     ServerRefused,
     ServerUnreachable,
     TokenRejected,
 )
+from syncline.client.linking import LinkConflict, LinkedDataset, LinkedGuest, LinkedMembership
 from syncline.client.models import (
     KEEP_MINE,
     KEEP_THEIRS,
@@ -34,6 +36,7 @@ from syncline.client.models import (
 )
 from syncline.client.presence import Presence
 from syncline.core.checkpoint import ResyncReason
+from syncline.core.linking import LinkFate, LinkRule
 from syncline.core.model import ConflictPolicy
 
 __all__ = [
@@ -50,7 +53,14 @@ __all__ = [
     "DatasetGone",
     "Device",
     "Disconnected",
+    "GuestLinked",
     "Keep",
+    "LinkConflict",
+    "LinkFate",
+    "LinkRule",
+    "LinkedDataset",
+    "LinkedGuest",
+    "LinkedMembership",
     "NotSyncline",
     "Operation",
     "Parked",
