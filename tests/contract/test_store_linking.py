@@ -166,14 +166,15 @@ async def test_merge_is_one_commit_of_the_accounts_dataset_and_the_guests_is_del
 
 
 async def test_a_record_that_comes_back_by_a_merge_is_no_tombstone_any_more(store: Store) -> None:
-    await write(store, put("a", 1))
+    await write(store, put("a", 1), put("b", 1))
     await write(store, remove("a"))
     await write(store, put("a", 2), viewer=GUEST)
     await store.link_guest(a_link(LinkRule.MERGE))
-    assert await content(store, named()) == {"a": "2"}
-    # The count of tombstones is as it should be: with none allowed, none is found to prune.
+    assert await content(store, named()) == {"a": "2", "b": "1"}
+    # They are counted as they are: the only one that there is now may stay.
+    await write(store, remove("b"))
     retention = Retention(
-        tombstones=90 * A_DAY, tombstones_per_dataset=0, receipts=30 * A_DAY, deleted_datasets=90 * A_DAY
+        tombstones=90 * A_DAY, tombstones_per_dataset=1, receipts=30 * A_DAY, deleted_datasets=90 * A_DAY
     )
     assert (await store.prune(retention, now=NOW, batch=100)).tombstones == 0
 

@@ -251,7 +251,13 @@ async def test_an_answer_that_is_lost_is_asked_for_again_and_changes_nothing(per
     assert {name: await records(newcomer, name) for name in ("notes", "notes-2")} == before
 
 
-async def test_a_push_whose_answer_was_lost_before_the_link_has_one_effect(person: Person) -> None:
+@pytest.mark.parametrize("clash", [False, True])
+async def test_a_push_whose_answer_was_lost_before_the_link_has_one_effect(person: Person, clash: bool) -> None:
+    """Also if its dataset gets another name, under which the server would not know the push."""
+    if clash:
+        laptop = await person.newcomer()
+        laptop.dataset("counter").put("n", "of the account")
+        await laptop.dataset("counter").synchronize()
     a = await person.as_guest("a")
     await a.dataset("counter").synchronize()
     await a.close()
@@ -264,6 +270,8 @@ async def test_a_push_whose_answer_was_lost_before_the_link_has_one_effect(perso
             await a.dataset("counter").synchronize()
     await a.close()
     a = await person.signed_in("a")
-    await a.link_guest(person.guest_tokens["a"], LinkRule.MERGE)
-    await a.dataset("counter").synchronize()
-    assert await records(await person.newcomer(), "counter") == {"n": 1}
+    await a.link_guest(person.guest_tokens["a"], LinkRule.KEEP_BOTH)
+    name = "counter-2" if clash else "counter"
+    report = await a.dataset(name).synchronize()
+    assert (report.parked, report.conflicts, a.dataset(name).records()) == ((), (), {"n": 1})
+    assert await records(await person.newcomer(), name) == {"n": 1}
