@@ -275,3 +275,6 @@ async def test_a_push_whose_answer_was_lost_before_the_link_has_one_effect(perso
     report = await a.dataset(name).synchronize()
     assert (report.parked, report.conflicts, a.dataset(name).records()) == ((), (), {"n": 1})
     assert await records(await person.newcomer(), name) == {"n": 1}
+    if clash:
+        report = await a.dataset("counter").synchronize()
+        assert (report.parked, a.dataset("counter").records()) == ((), {"n": "of the account"})
