@@ -18,6 +18,7 @@ from syncline.api.documents import Documents
 from syncline.api.engine import Engine
 from syncline.api.guard import DocumentLimits
 from syncline.api.schema import graphql_schema
+from syncline.auth.guest_tokens import GuestAuthenticator, JwtGuestTokens
 from syncline.auth.keys import SigningSecret, server_secret
 from syncline.auth.tokens import TokenAuthenticator, mint
 from syncline.bus.local import LocalBus
@@ -65,25 +66,36 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     store = await open_store(settings, metrics)
     bus = await _open_bus(settings, secret, metrics)
     shared = await _open_shared_limits(settings, secret)
+    web_limits = WebLimits.from_settings(settings)
+    admission = Admission(web_limits, metrics, trusted=networks(settings.trusted_proxies), shared=shared)
+    guest_tokens = JwtGuestTokens(
+        secret.value,
+        utc_now,
+        lifetime=timedelta(days=settings.guest_token_lifetime_days),
+        renewal=timedelta(days=settings.guest_renewal_days),
+    )
     node = assemble(
         store,
         bus,
         utc_now,
         metrics,
         limits=settings.limits,
+        guest_tokens=guest_tokens,
+        guest_admission=admission if settings.guests else None,
         presence_limits=settings.presence_limits,
         presence_timing=PresenceTiming(announce_every=timedelta(seconds=settings.presence_interval_seconds)),
     )
-    web_limits = WebLimits.from_settings(settings)
     mutations = Mutations(max_pending=web_limits.max_pending_mutations)
     schema = graphql_schema()
     backend = Backend(
         engine=Engine(schema, Documents(schema, _document_limits(settings), **_document_cache(settings))),
         services=node.services,
-        authenticator=TokenAuthenticator(secret.value, utc_now),
+        authenticator=GuestAuthenticator(
+            guest_tokens, utc_now, node.guests.check, otherwise=TokenAuthenticator(secret.value, utc_now)
+        ),
         mutations=mutations,
         limits=web_limits,
-        admission=Admission(web_limits, metrics, trusted=networks(settings.trusted_proxies), shared=shared),
+        admission=admission,
         clock=utc_now,
         tick=FlushTick(),
         metrics=metrics,

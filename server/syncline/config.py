@@ -157,6 +157,17 @@ class Settings(BaseSettings):
         group=_SERVER,
     )
     token_lifetime_days: float = _days(30, "How long the tokens of `syncline token` are valid.", group=_SERVER)
+    guests: bool = _setting(
+        False,
+        "Let whoever asks become a guest: an identity that was never signed in. Guests that are there go on without.",
+        group=_SERVER,
+    )
+    guest_token_lifetime_days: float = _days(30, "How long a guest's token is valid.", group=_SERVER)
+    guest_renewal_days: float = _days(
+        365,
+        "How long after that it can be renewed, or its guest sign in. Whoever comes later has lost its data.",
+        group=_SERVER,
+    )
     graphiql: bool = _setting(
         lambda fields: bool(fields.get("dev")),
         "Serve the GraphiQL page at `/graphiql`.",
@@ -249,6 +260,11 @@ class Settings(BaseSettings):
         60,
         "Requests a minute without a valid credential from one address, on all servers that share a Redis. Not for "
         "loopback.",
+        group=_CONNECTIONS,
+    )
+    max_guests_per_minute: int = _count(
+        10,
+        "Guests that one address may become in a minute, on all servers that share a Redis. Not for loopback.",
         group=_CONNECTIONS,
     )
     max_connections: int = _count(20_000, "WebSockets open at once on this node.", group=_CONNECTIONS)

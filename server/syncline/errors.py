@@ -18,6 +18,7 @@ LimitName = Literal[
     "changesPerSync",
     "members",
     "invitations",
+    "guestsPerMinute",
     "bodyBytes",
     "operationsInFlight",
     "subscriptionsPerConnection",
@@ -69,6 +70,15 @@ class CredentialExpired(Unauthenticated):
 
     def __init__(self) -> None:
         super().__init__("the token has expired")
+
+
+class GuestLinked(Unauthenticated):
+    """The guest has signed in: what it had is the account's, and it is disabled for good. Go on with the account's."""
+
+    code = "GUEST_LINKED"
+
+    def __init__(self) -> None:
+        super().__init__("this guest has signed in; its data is in the account now")
 
 
 # --- what was sent --------------------------------------------------------------------------------------------------

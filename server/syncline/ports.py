@@ -12,6 +12,7 @@ from syncline.core.commit import Resync, SyncRequest
 from syncline.core.feed import Hint
 from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey, Tenant, Version
 from syncline.core.limits import Limits
+from syncline.core.linking import Linked, LinkRequest
 from syncline.core.model import (
     Commit,
     ConflictPolicy,
@@ -73,6 +74,16 @@ class Shared:
 
     epoch: Epoch
     decision: SharingDecision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestLink:
+    """What became of a link. ``heads``: the datasets that are others than before; ``replayed``: it was done before."""
+
+    epoch: Epoch
+    linked: Linked
+    heads: tuple[DatasetHead, ...]
+    replayed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +174,25 @@ class Store(Protocol):
 
         A sync of the same dataset is decided wholly before, or wholly after.
         """
+        ...
+
+    # Guests. What is written in the name of one that was linked, and what one looks for and does not find, raises
+    # GuestLinked: whatever a guest does is done wholly before its link, and moves with it, or not at all.
+
+    async def create_guest(self, guest: IdentityId, *, now: datetime) -> None:
+        """Remember that there is this guest."""
+        ...
+
+    async def link_guest(self, request: LinkRequest) -> GuestLink:
+        """Load, ``core.linking.plan`` and write, as one step.
+
+        The same again by the same identity gives the first outcome, whatever the rule, as long as receipts are kept.
+        Raises GuestLinked (another identity was first, or it is longer ago than that), LimitExceeded.
+        """
+        ...
+
+    async def linked_guests(self, guests: Sequence[IdentityId]) -> frozenset[IdentityId]:
+        """Those of the guests that were linked, in one trip."""
         ...
 
     # What a viewer may read. Nobody else's datasets are ever found.
@@ -308,6 +338,14 @@ class Bus(Protocol):
 # --- how much of it ---------------------------------------------------------------------------------------------------
 
 
+class GuestAdmission(Protocol):
+    """Says whether one more may become a guest, which needs no credential and costs a row for good."""
+
+    async def new_guest(self, caller: str | None) -> None:
+        """``caller``: whom the limit is for; None: nobody in particular. Raises RateLimited."""
+        ...
+
+
 class SharedLimits(Protocol):
     """What nodes count together, so that a limit holds over all of them.
 
@@ -340,6 +378,8 @@ class Credential:
 
     viewer: Viewer
     expires_at: datetime
+    guest: bool = False
+    """The identity was never signed in."""
 
 
 class Authenticator(Protocol):
@@ -347,6 +387,26 @@ class Authenticator(Protocol):
 
     async def authenticate(self, token: str) -> Credential:
         """Raises Unauthenticated, with a reason that is safe to tell."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestToken:
+    """What a guest's device shows from now on, until it expires or is renewed."""
+
+    text: str
+    viewer: Viewer
+    expires_at: datetime
+    renewable_until: datetime
+
+
+class GuestTokens(Protocol):
+    """Makes guests' tokens, and knows them again."""
+
+    def mint(self, viewer: Viewer) -> GuestToken: ...
+
+    def read(self, text: str) -> Viewer:
+        """Whose the token is; it may have expired, as long as it can be renewed yet. Raises Unauthenticated."""
         ...
 
 

@@ -8,9 +8,11 @@ from syncline.api.context import Services
 from syncline.core.limits import Limits
 from syncline.core.presence import PresenceLimits
 from syncline.metrics import Metrics
-from syncline.ports import Bus, Clock, Store
+from syncline.ports import Bus, Clock, GuestAdmission, GuestTokens, Store
 from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
+from syncline.service.guest_standings import GuestStandings
+from syncline.service.guests import Guests
 from syncline.service.memberships import Memberships
 from syncline.service.presence import Presence
 from syncline.service.presence_room import PresenceTiming
@@ -26,6 +28,7 @@ class Node:
     services: Services
     channels: Channels
     memberships: Memberships
+    guests: GuestStandings
 
     def measure(self, metrics: Metrics) -> None:
         """Have the metrics read off how much there is."""
@@ -34,10 +37,13 @@ class Node:
         metrics.read_off(metrics.present, lambda: presence.present)
 
     async def sweep(self) -> None:
-        """Find out what hints should have told: commits, and datasets that came, went, or are shared otherwise."""
+        """Find out what hints should have told: commits, and datasets that came, went, or are shared otherwise, and
+        guests that signed in.
+        """
         await self.channels.sweep()
         await self.memberships.sweep()
         await self.services.presence.sweep()
+        await self.guests.sweep()
 
     async def close(self) -> None:
         """To be called when nobody is connected any more."""
@@ -52,15 +58,28 @@ def assemble(
     metrics: Metrics,
     *,
     limits: Limits,
+    guest_tokens: GuestTokens,
+    guest_admission: GuestAdmission | None = None,
     presence_limits: PresenceLimits | None = None,
     presence_timing: PresenceTiming | None = None,
 ) -> Node:
-    """A node. The store and the bus stay the caller's."""
+    """A node. The store and the bus stay the caller's. Without ``guest_admission`` there are no new guests."""
     channels = Channels(store, bus, metrics)
     memberships = Memberships(store, bus)
     datasets = Datasets(store, bus, clock, limits, metrics)
+    standings = GuestStandings(store, bus)
     services = Services(
         datasets=datasets,
+        guests=Guests(
+            store,
+            bus,
+            clock,
+            datasets,
+            standings,
+            metrics,
+            tokens=guest_tokens,
+            admission=guest_admission,
+        ),
         presence=Presence(
             store, bus, clock, datasets, memberships, metrics, limits=presence_limits, timing=presence_timing
         ),
@@ -68,4 +87,4 @@ def assemble(
         syncs=Syncs(store, bus, clock, datasets, metrics),
         subscriptions=Subscriptions(store, memberships, channels),
     )
-    return Node(services=services, channels=channels, memberships=memberships)
+    return Node(services=services, channels=channels, memberships=memberships, guests=standings)

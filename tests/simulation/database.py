@@ -16,11 +16,12 @@ from syncline.core.checkpoint import Since
 from syncline.core.commit import Resync, SyncRequest
 from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey, Tenant
 from syncline.core.limits import Limits
+from syncline.core.linking import LinkRequest
 from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, DatasetScope, Record, Role, Standing, Viewer
 from syncline.core.pages import LogRead, PageRequest
 from syncline.core.sharing import Invitation, Member, SharingRequest
-from syncline.ports import Access, HeadMark, Pruned, Retention, Shared, Synced, Usage
-from syncline.storage import sqlite_datasets, sqlite_log, sqlite_pruning, sqlite_sharing, sqlite_sync
+from syncline.ports import Access, GuestLink, HeadMark, Pruned, Retention, Shared, Synced, Usage
+from syncline.storage import sqlite_datasets, sqlite_linking, sqlite_log, sqlite_pruning, sqlite_sharing, sqlite_sync
 from syncline.storage.migrations import load_migrations
 from syncline.storage.named_queries import load_queries
 from syncline.storage.sqlite_lookups import Lookups
@@ -98,6 +99,12 @@ class Database:
     def share(self, request: SharingRequest) -> Shared:
         return Shared(epoch=EPOCH, decision=self._write(lambda writes: sqlite_sharing.share(writes, request)))
 
+    def create_guest(self, guest: IdentityId, *, now: datetime) -> None:
+        self._write(lambda writes: writes.put_guest(guest, now))
+
+    def link_guest(self, request: LinkRequest) -> GuestLink:
+        return self._write(lambda writes: sqlite_linking.link(writes, EPOCH, request))
+
     def prune(self, retention: Retention, *, now: datetime, batch: int) -> Pruned:
         return self._write(lambda writes: sqlite_pruning.prune(writes, retention, now=now, batch=batch))
 
@@ -139,6 +146,9 @@ class Database:
 
     def access(self, tenant: Tenant, dataset: DatasetId) -> Access | None:
         return self._read(lambda lookups: sqlite_sharing.access(lookups, tenant, dataset))
+
+    def linked_guests(self, guests: Sequence[IdentityId]) -> frozenset[IdentityId]:
+        return self._read(lambda lookups: lookups.linked_guests(guests))
 
     def heads(self, datasets: Sequence[DatasetId]) -> Mapping[DatasetId, HeadMark]:
         return self._read(lambda lookups: lookups.head_marks(datasets))

@@ -11,11 +11,12 @@ from syncline.core.checkpoint import Since
 from syncline.core.commit import Resync, SyncRequest
 from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey, Tenant
 from syncline.core.limits import Limits
+from syncline.core.linking import LinkRequest
 from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, DatasetScope, Record, Role, Standing, Viewer
 from syncline.core.pages import LogRead, PageRequest
 from syncline.core.sharing import Invitation, Member, SharingRequest
 from syncline.errors import StoreUnavailable, SynclineError
-from syncline.ports import Access, HeadMark, Oldest, Pruned, Retention, Shared, Synced, Usage
+from syncline.ports import Access, GuestLink, HeadMark, Oldest, Pruned, Retention, Shared, Synced, Usage
 from tests.simulation.database import EPOCH
 from tests.simulation.world import World, short
 
@@ -127,6 +128,15 @@ class SimulatedStore:
 
     async def share(self, request: SharingRequest) -> Shared:
         return await self._ask("share", lambda: self._database.share(request))
+
+    async def create_guest(self, guest: IdentityId, *, now: datetime) -> None:
+        await self._ask("create guest", lambda: self._database.create_guest(guest, now=now))
+
+    async def link_guest(self, request: LinkRequest) -> GuestLink:
+        return await self._ask("link guest", lambda: self._database.link_guest(request))
+
+    async def linked_guests(self, guests: Sequence[IdentityId]) -> frozenset[IdentityId]:
+        return await self._ask("linked guests", lambda: self._database.linked_guests(guests))
 
     async def prune(self, retention: Retention, *, now: datetime, batch: int) -> Pruned:
         return await self._ask("prune", lambda: self._database.prune(retention, now=now, batch=batch))

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from syncline.core.changes import Absent, AddToSet, AnyState, Increment, Merge
 from syncline.core.commit import SyncRequest
+from syncline.core.guests import guest_id
 from syncline.core.ids import DatasetId, IdentityId, RecordKey
+from syncline.core.limits import Limits
+from syncline.core.linking import LinkRequest, LinkRule
 from syncline.core.model import ConflictPolicy, Role
 from syncline.core.sharing import AcceptInvitation, Share, TransferOwnership
 from syncline.ports import Retention, Store
@@ -19,6 +22,8 @@ from tests.support.sharing import an_invitation, code_hash, share
 from tests.support.stores import create, synced, write
 
 OTHER_SCRIPTS = a_viewer("Ünï😀-identity", device="📱")
+NEW_GUEST = guest_id(1)
+"""Has not signed in."""
 NO_DEVICE = a_viewer("carol", device=None)
 VIEWERS = (ALICE, BOB, OTHER_SCRIPTS, NO_DEVICE)
 KEYS = ("plain", "ключ", "鍵", "👩‍👩‍👧‍👦", "z̈", "'; --", "\\N", "tab\tline\n", "\U0010ffff", "\ue000", "a" * 256)
@@ -36,6 +41,8 @@ class Full:
     datasets: Sequence[DatasetId]
     requests: Sequence[SyncRequest]
     """Each left a receipt that is still there."""
+    link: LinkRequest
+    """Of a guest that has signed in."""
 
 
 async def fill(store: Store) -> Full:
@@ -80,7 +87,10 @@ async def fill(store: Store) -> Full:
     datasets.add((await create(store, named("empty"), viewer=BOB)).id)
     await store.update_dataset(BOB, named("empty"), ConflictPolicy.MERGE, now=NOW + _DAY)
     datasets |= await _share(store)
-    return Full(datasets=sorted(datasets), requests=requests)
+    link = LinkRequest(guest=guest_id(2), viewer=BOB, rule=LinkRule.MERGE, limits=Limits(), now=NOW)
+    await store.create_guest(NEW_GUEST, now=NOW)
+    await store.link_guest(link)
+    return Full(datasets=sorted(datasets), requests=requests, link=link)
 
 
 async def _share(store: Store) -> set[DatasetId]:
@@ -129,6 +139,7 @@ def fill_large(path: Path, *, records: int) -> None:
             " '[\"APPLIED\"]', 1 FROM n",
             (number, per_dataset // 2),
         )
+        connection.execute("INSERT INTO guests VALUES (?1, 1, NULL, NULL, NULL)", (guest_id(number),))
         connection.execute("INSERT INTO members VALUES (?1, 'a-member', 'EDITOR', 1)", (number,))
         connection.execute(
             "INSERT INTO invitations VALUES (randomblob(16), randomblob(32), ?1, 'VIEWER', 1, 1, 2)", (number,)

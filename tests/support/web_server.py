@@ -20,6 +20,7 @@ from syncline.api.documents import Documents
 from syncline.api.engine import Engine
 from syncline.api.guard import DocumentLimits
 from syncline.api.schema import graphql_schema
+from syncline.auth.guest_tokens import GuestAuthenticator
 from syncline.auth.tokens import TokenAuthenticator, mint
 from syncline.bus.local import LocalBus
 from syncline.core.ids import DeviceId, IdentityId
@@ -38,6 +39,7 @@ from syncline.web.pages import STATIC
 from syncline.web.routes import web_app
 from syncline.web.server_protocol import WebSocketProtocol
 from syncline.wiring import Node, assemble
+from tests.support.world import guest_tokens
 
 SECRET = b"a secret of the tests, 32 bytes or more"
 PATIENCE_SECONDS = 20.0
@@ -66,6 +68,7 @@ class WebOptions:
 
     limits: WebLimits = field(default_factory=WebLimits)
     data_limits: Limits = field(default_factory=Limits)
+    guests: bool = False
     with_pages: bool = False
     bus_is_up: bool = True
     trusted_proxies: str = ""
@@ -144,9 +147,20 @@ def web_server(folder: Path, options: WebOptions | None = None) -> Iterator[WebS
         metrics = Metrics()
         store = options.wrap_store(await SqliteStore.open(folder / "syncline.db", metrics=metrics))
         bus = LocalBus()
-        node = assemble(store, bus, now, metrics, limits=options.data_limits)
+        admission = Admission(
+            options.limits, metrics, trusted=networks(options.trusted_proxies), shared=options.shared_limits
+        )
+        node = assemble(
+            store,
+            bus,
+            now,
+            metrics,
+            limits=options.data_limits,
+            guest_tokens=guest_tokens(SECRET),
+            guest_admission=admission if options.guests else None,
+        )
         node.measure(metrics)
-        backend = _backend(options, node, metrics)
+        backend = _backend(options, node, metrics, admission)
         app = web_app(
             backend,
             store,
@@ -199,16 +213,16 @@ def web_server(folder: Path, options: WebOptions | None = None) -> Iterator[WebS
             raise failures[0]
 
 
-def _backend(options: WebOptions, node: Node, metrics: Metrics) -> Backend:
+def _backend(options: WebOptions, node: Node, metrics: Metrics, admission: Admission) -> Backend:
     return Backend(
         engine=Engine(graphql_schema(), Documents(graphql_schema(), DocumentLimits(), entries=100, source_bytes=10**6)),
         services=node.services,
-        authenticator=TokenAuthenticator(SECRET, now),
+        authenticator=GuestAuthenticator(
+            guest_tokens(SECRET), now, node.guests.check, otherwise=TokenAuthenticator(SECRET, now)
+        ),
         mutations=Mutations(max_pending=options.limits.max_pending_mutations),
         limits=options.limits,
-        admission=Admission(
-            options.limits, metrics, trusted=networks(options.trusted_proxies), shared=options.shared_limits
-        ),
+        admission=admission,
         clock=now,
         tick=FlushTick(),
         metrics=metrics,

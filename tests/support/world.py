@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from syncline.auth.guest_tokens import JwtGuestTokens
 from syncline.bus.local import LocalBus
 from syncline.core.changes import Change, Increment, Put
 from syncline.core.checkpoint import Since
@@ -100,6 +101,18 @@ class UnreliableBus:
         await self._bus.close()
 
 
+def guest_tokens(secret: bytes = b"a secret of the tests, 32 bytes or more") -> JwtGuestTokens:
+    """Good for a month, and renewable for a year."""
+    return JwtGuestTokens(secret, now, lifetime=timedelta(days=30), renewal=timedelta(days=365))
+
+
+class Admitted:
+    """Everybody may become a guest."""
+
+    async def new_guest(self, caller: str | None) -> None:
+        return
+
+
 class World:
     """Everything behind the API, on a database. With a ``bus`` given, its hints take that one."""
 
@@ -113,11 +126,23 @@ class World:
         self.store = store
         self.bus = UnreliableBus(bus)
         self.metrics = Metrics()
-        self.node = assemble(store, self.bus, now, self.metrics, limits=limits, presence_timing=presence_timing)
+        self.guest_tokens = guest_tokens()
+        self.node = assemble(
+            store,
+            self.bus,
+            now,
+            self.metrics,
+            limits=limits,
+            guest_tokens=self.guest_tokens,
+            guest_admission=Admitted(),
+            presence_timing=presence_timing,
+        )
         self.services = self.node.services
         self.channels = self.node.channels
         self.memberships = self.node.memberships
+        self.guest_standings = self.node.guests
         self.datasets = self.services.datasets
+        self.guests = self.services.guests
         self.sharing = self.services.sharing
         self.syncs = self.services.syncs
         self.subscriptions = self.services.subscriptions

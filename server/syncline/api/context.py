@@ -11,6 +11,7 @@ from syncline.core.model import Viewer
 from syncline.errors import Unauthenticated
 from syncline.ports import Credential
 from syncline.service.datasets import Datasets
+from syncline.service.guests import Guests
 from syncline.service.presence import Presence
 from syncline.service.sharing import Sharing
 from syncline.service.subscriptions import Subscriptions
@@ -22,6 +23,7 @@ class Services:
     """All that resolvers may call."""
 
     datasets: Datasets
+    guests: Guests
     sharing: Sharing
     syncs: Syncs
     subscriptions: Subscriptions
@@ -35,6 +37,8 @@ class Context:
     credential: Credential | None
     services: Services
     request_id: str
+    caller: str | None = None
+    """Whom limits are for that need no credential; None: nobody in particular."""
 
     @property
     def viewer(self) -> Viewer:

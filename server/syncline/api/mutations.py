@@ -7,6 +7,7 @@ from strawberry import UNSET
 
 from syncline.api.context import Info
 from syncline.api.events import DatasetDeleted, resync_of
+from syncline.api.guests import GuestMutation
 from syncline.api.inputs import CreateDatasetInput, DatasetRef, SyncInput, UpdateDatasetInput
 from syncline.api.presence import Present
 from syncline.api.scalars import JSON, json_of_input, since_of
@@ -19,7 +20,7 @@ from syncline.core.model import ConflictPolicy, Role
 
 
 @strawberry.type
-class Mutation(SharingMutation):
+class Mutation(GuestMutation, SharingMutation):
     @strawberry.mutation(
         description=(
             "Push and pull in one atomic step. A dataset named here for the first time is created. "

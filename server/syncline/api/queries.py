@@ -40,7 +40,7 @@ class Query:
         return Viewer(
             identity_id=strawberry.ID(shown(viewer.identity)),
             device_id=None if viewer.device is None else strawberry.ID(viewer.device),
-            guest=False,
+            guest=info.context.credential is not None and info.context.credential.guest,
             limits=Limits(
                 datasets=limits.datasets,
                 dataset_bytes=limits.dataset_bytes,

@@ -7,11 +7,13 @@ from syncline.client.errors import (
     CacheTooNew,
     CacheUnusable,
     ConnectionRefused,
+    GuestLinked,
     NotSyncline,
     ServerRefused,
     ServerUnreachable,
     TokenRejected,
 )
+from syncline.client.linking import LinkConflict, LinkedDataset, LinkedGuest, LinkedMembership
 from syncline.client.models import (
     KEEP_MINE,
     KEEP_THEIRS,
@@ -35,6 +37,7 @@ from syncline.client.models import (
 from syncline.client.presence import Presence
 from syncline.client.sharing import DatasetInfo, Invitation, Member
 from syncline.core.checkpoint import ResyncReason
+from syncline.core.linking import LinkFate, LinkRule
 from syncline.core.model import ConflictPolicy, DatasetScope, Role
 
 __all__ = [
@@ -53,8 +56,15 @@ __all__ = [
     "DatasetScope",
     "Device",
     "Disconnected",
+    "GuestLinked",
     "Invitation",
     "Keep",
+    "LinkConflict",
+    "LinkFate",
+    "LinkRule",
+    "LinkedDataset",
+    "LinkedGuest",
+    "LinkedMembership",
     "Member",
     "NotSyncline",
     "Operation",

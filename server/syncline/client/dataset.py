@@ -188,6 +188,10 @@ class Dataset:
         handlers = Handlers(on_conflict=on_conflict, on_dataset_deleted=on_dataset_deleted, on_resync=on_resync)
         return await self._synchronizer(handlers).run()
 
+    async def settle(self) -> None:
+        """Learn the outcome of a push that was begun, and pull; nothing new is sent. Raises as ``synchronize``."""
+        await self._synchronizer(Handlers()).run(push=False)
+
     def _synchronizer(self, handlers: Handlers) -> Synchronizer:
         return Synchronizer(
             self._local,

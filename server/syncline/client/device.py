@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -12,12 +14,14 @@ from syncline.client.backoff import Backoff
 from syncline.client.database import Database
 from syncline.client.dataset import Connection, Dataset
 from syncline.client.endpoints import TokenProvider, Tokens, endpoint
-from syncline.client.errors import CacheBelongsToAnother
+from syncline.client.errors import CacheBelongsToAnother, GuestLinked
 from syncline.client.exchange import Exchange
+from syncline.client.linking import LINK, RENEW, LinkData, LinkedGuest, RenewData, adopt, settle_as_guest
 from syncline.client.references import shared_name
 from syncline.client.sharing import DatasetInfo, Sharing
 from syncline.client.transport_http import HttpTransport
 from syncline.core.ids import DatasetName, dataset_name
+from syncline.core.linking import LinkRule
 from syncline.core.model import ConflictPolicy, DatasetScope
 from syncline.errors import InvalidInput
 
@@ -108,6 +112,52 @@ class Device:
             owner = self._database.row("SELECT identity, device FROM owner")
         if owner != (identity, device):
             raise CacheBelongsToAnother(path=self._database.path, owner=_name(owner), viewer=_name((identity, device)))
+
+    async def link_guest(self, guest_token: str, rule: LinkRule) -> LinkedGuest:
+        """Sign in, and keep what is in this cache: all that the guest has becomes this device's identity's.
+
+        For a device with the token of the account and the cache of the guest. The account's token must name the same
+        device as the guest's. Call it before any dataset is opened. If it fails, call it again: it has one effect. Each
+        of the guest's devices is to call it, and all get the same answer.
+
+        Raises GuestLinked (another account was first), CacheBelongsToAnother, and what ``synchronize`` raises.
+        """
+        if self._datasets:
+            raise RuntimeError("link_guest comes before any dataset is opened")
+        viewer = await self._connection.exchange.viewer()
+        owner = self._database.row("SELECT identity, device FROM owner")
+        if owner is not None and owner[1] != viewer.device_id:
+            # What was pushed is known to the server under the device that pushed it.
+            raise CacheBelongsToAnother(
+                path=self._database.path, owner=_name(owner), viewer=_name((viewer.identity_id, viewer.device_id))
+            )
+        with suppress(GuestLinked):
+            await self._settle_as_guest(guest_token)
+        answer = await self._transport.execute(LINK, {"guest": guest_token, "rule": rule}, LinkData)
+        linked = answer.link_guest
+        with self._database.transaction():
+            if owner is not None and owner[0] not in (linked.guest_id, viewer.identity_id):
+                raise CacheBelongsToAnother(
+                    path=self._database.path, owner=_name(owner), viewer=f"the guest {linked.guest_id}"
+                )
+            adopt(self._database, linked, self._connection)
+            self._database.execute("DELETE FROM owner")
+            self._claim(viewer.identity_id, viewer.device_id)
+        return linked
+
+    async def _settle_as_guest(self, guest_token: str) -> None:
+        fresh = (await self._transport.execute(RENEW, {"guest": guest_token}, RenewData)).renew_guest.token
+        transport = self._transport.with_token(fresh)
+        exchange = Exchange(transport)
+
+        async def limit() -> int:
+            return (await exchange.viewer()).limits.changes_per_sync
+
+        connection = replace(self._connection, exchange=exchange, tokens=Tokens(fresh), limit=limit)
+        try:
+            await settle_as_guest(self._database, lambda name: Dataset(name, connection, conflict_policy=None))
+        finally:
+            await transport.close()
 
     async def close(self) -> None:
         """End subscriptions and let go of the file. Edits that were not pushed are in it."""

@@ -27,6 +27,12 @@ class TokenRejected(SynclineError):
         super().__init__(f"the server rejects the token: {reason}", reason=reason)
 
 
+class GuestLinked(TokenRejected):
+    """The guest whose token this is has signed in, on another device maybe: sign in here too, and link the guest."""
+
+    code = "GUEST_LINKED"
+
+
 class ServerRefused(SynclineError):
     """The server answered with an error that trying again does not help; ``refusal`` is its code."""
 

@@ -11,7 +11,7 @@ import msgspec
 
 from syncline.client.backoff import Backoff
 from syncline.client.endpoints import Tokens
-from syncline.client.errors import NotSyncline, ServerRefused, ServerUnreachable, TokenRejected
+from syncline.client.errors import GuestLinked, NotSyncline, ServerRefused, ServerUnreachable, TokenRejected
 from syncline.client.wire import WireError
 
 _T = TypeVar("_T")
@@ -38,11 +38,22 @@ class HttpTransport:
         self, url: str, tokens: Tokens, *, timeout_seconds: float, attempts: int, backoff: Callable[[], Backoff]
     ) -> None:
         self._url = url
+        self._timeout_seconds = timeout_seconds
         self._tokens = tokens
         self._attempts = attempts
         self._backoff = backoff
         self.lost_answers = 0
         self._http = httpx.AsyncClient(timeout=timeout_seconds)
+
+    def with_token(self, token: str) -> HttpTransport:
+        """One of its own to the same server, for another viewer."""
+        return HttpTransport(
+            self._url,
+            Tokens(token),
+            timeout_seconds=self._timeout_seconds,
+            attempts=self._attempts,
+            backoff=self._backoff,
+        )
 
     async def execute(
         self, query: str, variables: dict[str, Any], answer: type[_T], *, attempts: int | None = None
@@ -100,6 +111,8 @@ class HttpTransport:
         for error in envelope.errors:
             if error.code == "UNAUTHENTICATED":
                 raise _Unauthenticated(error.message)
+            if error.code == GuestLinked.code:
+                raise GuestLinked(error.message)
             if error.retryable:
                 raise _TryAgain(error.message)
             raise ServerRefused(error.code, error.message, **error.facts)

@@ -6,7 +6,7 @@ the dataset. As with syncs, the decision is pure. Acts can be retried: what is s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
@@ -179,6 +179,12 @@ def check_owned(head: DatasetHead, role: Role) -> None:
         raise DatasetIsDeleted(head.id)
     if role is not Role.OWNER:
         raise Forbidden("only its owner may do this to a dataset", dataset=head.id, role=role)
+
+
+def check_guest_to_share_with(linked: Collection[IdentityId]) -> None:
+    """Raises InvalidInput if the guest that is to become a member is among those that have signed in."""
+    if linked:
+        raise InvalidInput("identityId", "this guest has signed in: share with the account instead")
 
 
 def decide(request: SharingRequest, state: SharingState) -> SharingDecision:

@@ -37,7 +37,7 @@ class Channel:
 
     def __init__(self, head: DatasetHead, store: Store, metrics: Metrics) -> None:
         self.head = head
-        """As it was when the channel was made."""
+        """As it was when the channel was made, or when somebody's standing changed last."""
         self.dataset = head.id
         self.references = 0
         self.gone = False
@@ -142,6 +142,8 @@ class Channel:
         access = await self._store.access(self._tenant, self.dataset)
         if access is not None:
             self._access = access
+        # With another owner it may have got another name.
+        self.head = head
         return True
 
     def _may_not_follow(self, follower: Follower) -> bool:

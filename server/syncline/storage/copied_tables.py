@@ -77,7 +77,14 @@ INVITATIONS: Final = CopiedTable(
     text=None,
     by_id=True,
 )
-TABLES: Final = (DATASETS, RECORDS, RECEIPTS, MEMBERS, INVITATIONS)
+GUESTS: Final = CopiedTable(
+    "guests",
+    ("identity", "created_at", "linked_to", "linked_at", "outcome"),
+    key_columns=1,
+    text=4,
+    by_id=False,
+)
+TABLES: Final = (DATASETS, RECORDS, RECEIPTS, MEMBERS, INVITATIONS, GUESTS)
 """In the order in which they are copied."""
 
 

@@ -12,8 +12,10 @@ import asyncpg
 
 from syncline.core.checkpoint import START, Since, position_of, resync_reason
 from syncline.core.commit import Resync, SyncRequest
+from syncline.core.guests import may_be_guest
 from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey, Tenant, Version, tenant_of
 from syncline.core.limits import Limits
+from syncline.core.linking import LinkRequest
 from syncline.core.model import (
     BEGINNING,
     ConflictPolicy,
@@ -28,9 +30,10 @@ from syncline.core.model import (
 )
 from syncline.core.pages import LogRead, Page, PageRequest, page_of
 from syncline.core.sharing import Invitation, Member, SharingRequest
+from syncline.errors import GuestLinked
 from syncline.metrics import Metrics
-from syncline.ports import Access, HeadMark, Oldest, Pruned, Retention, Shared, Synced, Usage
-from syncline.storage import postgres_datasets, postgres_pruning, postgres_sharing
+from syncline.ports import Access, GuestLink, HeadMark, Oldest, Pruned, Retention, Shared, Synced, Usage
+from syncline.storage import postgres_datasets, postgres_linking, postgres_pruning, postgres_sharing
 from syncline.storage.postgres_connections import Connections
 from syncline.storage.postgres_syncs import Syncs
 from syncline.storage.postgres_texts import prefix_range, storable
@@ -106,6 +109,18 @@ class PostgresStore:
         )
         return Shared(epoch=self._connections.epoch, decision=decision)
 
+    async def create_guest(self, guest: IdentityId, *, now: datetime) -> None:
+        sql = self._connections.sql
+        await self._connections.transaction(
+            lambda connection: postgres_linking.create_guest(connection, sql, guest, now=now)
+        )
+
+    async def link_guest(self, request: LinkRequest) -> GuestLink:
+        sql, epoch = self._connections.sql, self._connections.epoch
+        return await self._connections.transaction(
+            lambda connection: postgres_linking.link(connection, sql, epoch, request)
+        )
+
     async def prune(self, retention: Retention, *, now: datetime, batch: int) -> Pruned:
         sql = self._connections.sql
         return await self._connections.transaction(
@@ -116,6 +131,8 @@ class PostgresStore:
 
     async def dataset(self, viewer: Viewer, ref: DatasetRef) -> Standing | None:
         rows = await self._connections.read("standing", viewer.identity, _id(ref), ref.name)
+        if not rows:
+            await self._check_not_linked(viewer)
         return standing_of(rows[0]) if rows else None
 
     async def datasets(
@@ -156,7 +173,10 @@ class PostgresStore:
         return [record_of(row) for row in rows]
 
     async def read_log(self, viewer: Viewer, ref: DatasetRef, since: Since | None, page: PageRequest) -> LogRead:
-        return await self._read_log(viewer.identity, None, ref, since, page)
+        read = await self._read_log(viewer.identity, None, ref, since, page)
+        if read.head is None:
+            await self._check_not_linked(viewer)
+        return read
 
     async def node_log(self, tenant: Tenant, dataset: DatasetId, since: Since | None, page: PageRequest) -> LogRead:
         return await self._read_log("", tenant, DatasetRef(id=dataset), since, page)
@@ -243,6 +263,15 @@ class PostgresStore:
         for row in await self._connections.read("visible", list(identities)):
             visible[IdentityId(row["identity"])][DatasetId(row["id"].hex())] = Role(row["role"])
         return visible
+
+    async def linked_guests(self, guests: Sequence[IdentityId]) -> frozenset[IdentityId]:
+        rows = await self._connections.read("linked_guests", list(guests))
+        return frozenset(IdentityId(row["identity"]) for row in rows)
+
+    async def _check_not_linked(self, viewer: Viewer) -> None:
+        """Of a guest that found nothing: raises GuestLinked if that is because it has signed in."""
+        if may_be_guest(viewer.identity) and await self.linked_guests([viewer.identity]):
+            raise GuestLinked
 
     async def oldest(self) -> Oldest:
         (row,) = await self._connections.read("oldest")

@@ -11,6 +11,7 @@ from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Role, Standing, Viewer
 from syncline.core.sharing import check_owned
 from syncline.errors import DatasetExists, DatasetNotFound
+from syncline.storage.postgres_linking import check_not_linked
 from syncline.storage.postgres_migrations import Connection
 from syncline.storage.rows import head_bindings, head_of, micros
 
@@ -29,6 +30,7 @@ async def create_dataset(
     now: datetime,
 ) -> DatasetHead:
     """What ``Store.create_dataset`` promises."""
+    await check_not_linked(connection, sql, viewer.identity)
     await connection.execute(sql["lock_owner"], viewer.identity)
     existing = await standing(connection, sql, viewer, DatasetRef(name=name))
     if existing is not None:
@@ -84,6 +86,7 @@ async def delete_dataset(
 
 async def _locked(connection: Connection, sql: Sql, viewer: Viewer, ref: DatasetRef) -> DatasetHead:
     """The viewer's own live dataset, which nobody else changes until the transaction ends."""
+    await check_not_linked(connection, sql, viewer.identity)
     found = await lock(connection, sql, viewer, ref)
     if found is None:
         raise DatasetNotFound(str(ref))

@@ -24,6 +24,7 @@ async def prune(connection: Connection, sql: Sql, retention: Retention, *, now: 
     tombstones = await _prune_tombstones(connection, sql, retention, now=now, batch=batch)
     receipts = _count(await connection.execute(sql["prune_receipts"], micros(now - retention.receipts), batch))
     await connection.execute(sql["prune_invitations"], micros(now), batch)
+    await connection.execute(sql["forget_outcomes"], micros(now - retention.receipts), batch)
     datasets = _count(
         await connection.execute(sql["prune_deleted_datasets"], micros(now - retention.deleted_datasets), batch)
     )

@@ -11,15 +11,19 @@ from syncline.core.sharing import (
     AcceptInvitation,
     Invitation,
     Member,
+    Share,
     SharingDecision,
     SharingRequest,
     SharingState,
     TransferOwnership,
+    check_guest_to_share_with,
     decide,
     listed,
 )
+from syncline.errors import GuestLinked
 from syncline.ports import Access
 from syncline.storage.postgres_datasets import lock, standing
+from syncline.storage.postgres_linking import linked_among
 from syncline.storage.postgres_migrations import Connection
 from syncline.storage.rows import head_of, invitation_bindings, invitation_of, member_bindings, member_of, time_of
 
@@ -28,6 +32,11 @@ Sql = Mapping[str, str]
 
 async def share(connection: Connection, sql: Sql, request: SharingRequest) -> SharingDecision:
     """What ``Store.share`` promises. Nothing is written if it raises from ``decide``."""
+    viewer, act = request.viewer.identity, request.act
+    linked = await linked_among(connection, sql, viewer, act.identity if isinstance(act, Share) else viewer)
+    if viewer in linked:
+        raise GuestLinked
+    check_guest_to_share_with(linked)
     head = await _locked(connection, sql, request)
     decision = decide(request, await _state(connection, sql, request, head))
     if head is not None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from syncline.core.conflicts import ChangeStatus
+from syncline.core.guests import Guest
 from syncline.core.ids import DatasetId, DatasetName, DeviceId, IdentityId, InvitationId, MutationId, RecordKey, Version
 from syncline.core.json_values import JsonText
+from syncline.core.linking import Linked
 from syncline.core.model import Author, ConflictPolicy, DatasetHead, FieldVersions, Record, Role
 from syncline.core.receipts import ChangeOutcome, Receipt
 from syncline.core.sharing import Invitation, Member
@@ -130,6 +133,34 @@ def invitation_bindings(invitation: Invitation) -> Bindings:
         "created_at": micros(invitation.created_at),
         "expires_at": micros(invitation.expires_at),
     }
+
+
+# --- guests -----------------------------------------------------------------------------------------------------------
+
+_decode_linked = msgspec.json.Decoder(Linked).decode
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGuest:
+    """``outcome`` None: it is not linked, or that was long ago."""
+
+    guest: Guest
+    outcome: Linked | None
+
+
+def guest_of(row: Values) -> StoredGuest:
+    identity, created_at, linked_to, linked_at, outcome = row
+    guest = Guest(
+        identity=IdentityId(identity),
+        created_at=time_of(created_at),
+        linked_to=None if linked_to is None else IdentityId(linked_to),
+        linked_at=None if linked_at is None else time_of(linked_at),
+    )
+    return StoredGuest(guest, None if outcome is None else _decode_linked(outcome))
+
+
+def linked_text(linked: Linked) -> str:
+    return _encode(linked).decode()
 
 
 # --- records ----------------------------------------------------------------------------------------------------------

@@ -12,12 +12,13 @@ from syncline.core.checkpoint import Since
 from syncline.core.commit import Resync, SyncRequest
 from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey, Tenant
 from syncline.core.limits import Limits
+from syncline.core.linking import LinkRequest
 from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, DatasetScope, Record, Role, Standing, Viewer
 from syncline.core.pages import LogRead, PageRequest
 from syncline.core.sharing import Invitation, Member, SharingRequest
 from syncline.metrics import Metrics, unmeasured
-from syncline.ports import Access, HeadMark, Oldest, Pruned, Retention, Shared, Synced, Usage
-from syncline.storage import sqlite_datasets, sqlite_log, sqlite_pruning, sqlite_sharing, sqlite_sync
+from syncline.ports import Access, GuestLink, HeadMark, Oldest, Pruned, Retention, Shared, Synced, Usage
+from syncline.storage import sqlite_datasets, sqlite_linking, sqlite_log, sqlite_pruning, sqlite_sharing, sqlite_sync
 from syncline.storage.sqlite_database import Database, open_database, renew_epoch
 from syncline.storage.sqlite_readers import Readers
 from syncline.storage.sqlite_writer import Writer
@@ -104,6 +105,12 @@ class SqliteStore:
         decision = await self._writer.run(lambda writes: sqlite_sharing.share(writes, request))
         return Shared(epoch=self._epoch, decision=decision)
 
+    async def create_guest(self, guest: IdentityId, *, now: datetime) -> None:
+        await self._writer.run(lambda writes: writes.put_guest(guest, now))
+
+    async def link_guest(self, request: LinkRequest) -> GuestLink:
+        return await self._writer.run(lambda writes: sqlite_linking.link(writes, self._epoch, request))
+
     async def prune(self, retention: Retention, *, now: datetime, batch: int) -> Pruned:
         return await self._writer.run(lambda writes: sqlite_pruning.prune(writes, retention, now=now, batch=batch))
 
@@ -159,6 +166,9 @@ class SqliteStore:
 
     async def visible(self, identities: Sequence[IdentityId]) -> Mapping[IdentityId, Mapping[DatasetId, Role]]:
         return await self._readers.run(lambda lookups: lookups.visible(identities))
+
+    async def linked_guests(self, guests: Sequence[IdentityId]) -> frozenset[IdentityId]:
+        return await self._readers.run(lambda lookups: lookups.linked_guests(guests))
 
     async def oldest(self) -> Oldest:
         return await self._readers.run(lambda lookups: lookups.oldest())

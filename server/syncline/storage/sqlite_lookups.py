@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import apsw
 
+from syncline.core.guests import may_be_guest
 from syncline.core.ids import (
     DatasetId,
     DatasetName,
@@ -20,6 +21,7 @@ from syncline.core.ids import (
     Version,
     tenant_of,
 )
+from syncline.core.linking import GuestMembership
 from syncline.core.model import (
     Author,
     DatasetHead,
@@ -34,11 +36,14 @@ from syncline.core.model import (
 from syncline.core.pages import Page, PageRequest, page_of
 from syncline.core.receipts import Receipt
 from syncline.core.sharing import Invitation, Member
+from syncline.errors import GuestLinked
 from syncline.ports import HeadMark, Oldest, Usage
 from syncline.storage.key_ranges import key_range
 from syncline.storage.rows import (
     Bindings,
     Row,
+    StoredGuest,
+    guest_of,
     head_of,
     invitation_of,
     member_of,
@@ -80,7 +85,17 @@ class Lookups:
     # --- datasets -----------------------------------------------------------------------------------------------------
 
     def standing(self, viewer: Viewer, ref: DatasetRef) -> StoredStanding | None:
-        """By name a live one of its own, by id also a deleted one; None if the viewer sees none."""
+        """By name a live one of its own, by id also a deleted one; None if the viewer sees none.
+
+        Raises GuestLinked rather than None for a guest that has signed in: what it looks for is the account's.
+        """
+        found = self.find(viewer, ref)
+        if found is None:
+            self.check_not_linked(viewer.identity)
+        return found
+
+    def find(self, viewer: Viewer, ref: DatasetRef) -> StoredStanding | None:
+        """As ``standing``, whoever the viewer is."""
         row = (
             self._first("head_by_name", {"viewer": viewer.identity, "name": ref.name})
             if ref.id is None
@@ -125,6 +140,45 @@ class Lookups:
     def dataset_of_code(self, code_hash: bytes) -> DatasetId | None:
         row = self._first("dataset_of_code", {"code_hash": code_hash})
         return None if row is None else DatasetId(row[0].hex())
+
+    # --- guests -------------------------------------------------------------------------------------------------------
+
+    def guest(self, identity: IdentityId) -> StoredGuest | None:
+        row = self._first("guest", {"identity": identity})
+        return None if row is None else guest_of(row)
+
+    def linked_guests(self, identities: Sequence[IdentityId]) -> frozenset[IdentityId]:
+        return frozenset(IdentityId(row[0]) for row in self._all("linked_guests", {"identities": _json(identities)}))
+
+    def check_not_linked(self, identity: IdentityId) -> None:
+        """Raises GuestLinked for a guest that has signed in."""
+        if may_be_guest(identity) and self.linked_guests([identity]):
+            raise GuestLinked
+
+    def owned_heads(self, owner: IdentityId) -> list[StoredHead]:
+        """Live ones."""
+        return [StoredHead(row[0], head_of(row[1:])) for row in self._all("owned_heads", {"owner": owner})]
+
+    def memberships(self, guest: IdentityId, account: IdentityId) -> list[tuple[int, GuestMembership]]:
+        """In live datasets, each with the dataset's number."""
+        return [
+            (
+                row[0],
+                GuestMembership(
+                    head=head_of(row[1:-4]),
+                    guest=member_of(row[-4:-1]),
+                    account=None if row[-1] is None else Role(row[-1]),
+                ),
+            )
+            for row in self._all("memberships", {"guest": guest, "account": account})
+        ]
+
+    def all_records(self, number: int) -> dict[RecordKey, Record]:
+        """Tombstones included."""
+        records = map(record_of, self._all("all_records", {"number": number}))
+        return {record.key: record for record in records}
+
+    # --- for the sweep ------------------------------------------------------------------------------------------------
 
     def head_marks(self, ids: Sequence[DatasetId]) -> dict[DatasetId, HeadMark]:
         return {

@@ -15,6 +15,7 @@ def prune(writes: Writes, retention: Retention, *, now: datetime, batch: int) ->
     tombstones = _prune_tombstones(writes, retention, now=now, batch=batch)
     receipts = writes.prune_receipts(before=now - retention.receipts, batch=batch)
     writes.prune_invitations(before=now, batch=batch)
+    writes.forget_outcomes(before=now - retention.receipts, batch=batch)
     datasets = writes.prune_deleted_datasets(before=now - retention.deleted_datasets, batch=batch)
     return Pruned(
         tombstones=tombstones,

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from syncline.core.guests import may_be_guest
 from syncline.core.ids import DatasetId, IdentityId, Tenant, tenant_of
 from syncline.core.model import DatasetRef, Role, Viewer
 from syncline.core.sharing import (
     AcceptInvitation,
     Invitation,
     Member,
+    Share,
     SharingDecision,
     SharingRequest,
     SharingState,
     TransferOwnership,
+    check_guest_to_share_with,
     decide,
     listed,
 )
@@ -26,6 +29,8 @@ from syncline.storage.sqlite_writes import Writes
 def share(writes: Writes, request: SharingRequest) -> SharingDecision:
     """What ``Store.share`` promises, inside a write transaction. Nothing is written if it raises from ``decide``."""
     stored = _find(writes, request)
+    if isinstance(request.act, Share) and may_be_guest(request.act.identity):
+        check_guest_to_share_with(writes.linked_guests([request.act.identity]))
     decision = decide(request, _state(writes, request, stored))
     if stored is not None:
         _write(writes, StoredHead(stored.number, decision.head), stored, decision)
@@ -62,6 +67,7 @@ def access(lookups: Lookups, tenant: Tenant, dataset: DatasetId) -> Access | Non
 
 def _find(writes: Writes, request: SharingRequest) -> StoredHead | None:
     if isinstance(request.act, AcceptInvitation):
+        writes.check_not_linked(request.viewer.identity)
         dataset = writes.dataset_of_code(request.act.code_hash)
         return None if dataset is None else writes.any_head(tenant_of(request.viewer.identity), dataset)
     return None if request.ref is None else writes.standing(request.viewer, request.ref)
@@ -74,7 +80,7 @@ def _state(writes: Writes, request: SharingRequest, stored: StoredHead | None) -
     if isinstance(request.act, TransferOwnership):
         receiver = Viewer(identity=request.act.identity, device=None)
         receiver_owns = writes.usage(receiver.identity).datasets
-        namesake = writes.standing(receiver, DatasetRef(name=stored.head.name))
+        namesake = writes.find(receiver, DatasetRef(name=stored.head.name))
     return SharingState(
         head=stored.head,
         members={member.identity: member for member in writes.members(stored.number)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from syncline.core.ids import IdentityId, InvitationId, Version
+from syncline.core.linking import Linked
 from syncline.core.model import DatasetHead, Record
 from syncline.core.receipts import Receipt
 from syncline.core.sharing import Invitation, Member
@@ -12,6 +13,7 @@ from syncline.storage.rows import (
     Bindings,
     head_bindings,
     invitation_bindings,
+    linked_text,
     member_bindings,
     micros,
     receipt_bindings,
@@ -65,6 +67,52 @@ class Writes(Lookups):
 
     def drop_invitation(self, id_: InvitationId) -> None:
         self._run("drop_invitation", {"id": bytes.fromhex(id_)})
+
+    # --- guests -------------------------------------------------------------------------------------------------------
+
+    def put_guest(self, identity: IdentityId, now: datetime) -> None:
+        self._run("put_guest", {"identity": identity, "created_at": micros(now)})
+
+    def link_guest(self, linked: Linked, account: IdentityId) -> None:
+        self._run(
+            "link_guest",
+            {
+                "identity": linked.guest,
+                "linked_to": account,
+                "linked_at": micros(linked.linked_at),
+                "outcome": linked_text(linked),
+            },
+        )
+
+    def hand_over_head(self, stored: StoredHead) -> None:
+        """Write the owner, the name, the scope and the last author's identity of a dataset's head."""
+        head = stored.head
+        self._run(
+            "hand_over_head",
+            {
+                "owner": head.owner,
+                "name": head.name,
+                "scope": head.scope,
+                "updated_by_identity": None if head.updated_by is None else head.updated_by.identity,
+                "number": stored.number,
+            },
+        )
+
+    def hand_over_records(self, number: int, guest: IdentityId, account: IdentityId) -> None:
+        """What the guest wrote in this dataset, the account wrote."""
+        self._run("hand_over_records", {"number": number, "guest": guest, "account": account})
+
+    def hand_over_the_rest(self, guest: IdentityId, account: IdentityId) -> None:
+        """What is left of the guest: deleted datasets, standings in such, and receipts."""
+        for query in ("hand_over_deleted", "hand_over_members", "hand_over_receipts"):
+            self._run(query, {"guest": guest, "account": account})
+        for query in ("drop_memberships", "drop_receipts"):
+            self._run(query, {"guest": guest})
+
+    def forget_outcomes(self, *, before: datetime, batch: int) -> int:
+        """Outcomes of links before ``before``; that there was a link is never forgotten."""
+        self._run("forget_outcomes", {"before": micros(before), "batch": batch})
+        return self.connection.changes()
 
     # --- records and receipts -----------------------------------------------------------------------------------------
 

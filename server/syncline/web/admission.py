@@ -46,6 +46,7 @@ class Admission:
         self._shared = shared
         self._held: dict[Place, int] = {}
         self._attempts = Attempts()
+        self._guests = Attempts()
         self._told_of_proxy = False
 
     async def enter_from(self, scope: Mapping[str, Any]) -> Place | None:
@@ -106,6 +107,21 @@ class Admission:
             raise self._counted(
                 RateLimited(limit="unauthenticatedPerMinute", maximum=maximum, retry_after_seconds=wait)
             )
+
+    def caller(self, scope: Mapping[str, Any]) -> str | None:
+        """Whom the limits of an address are for, if this request is anybody's in particular."""
+        return caller_of(scope, self._trusted)
+
+    async def new_guest(self, caller: str | None) -> None:
+        """What ``ports.GuestAdmission`` promises."""
+        if caller is None:
+            return
+        maximum = self._limits.guests_per_minute
+        wait = self._guests.hit(caller, most=maximum, now=monotonic())
+        if not wait and self._shared is not None:
+            wait = await self._shared.hit(f"guests {caller}", per_minute=maximum) or 0
+        if wait:
+            raise self._counted(RateLimited(limit="guestsPerMinute", maximum=maximum, retry_after_seconds=wait))
 
     async def _has_entered(self, place: Place, maximum: int) -> bool:
         mine = self._held[place] = self._held.get(place, 0) + 1

@@ -50,7 +50,12 @@ class CloseCode(IntEnum):
         "no credential, or one that is not valid; or `subscribe` before `connection_ack`",
         False,
     )
-    FORBIDDEN = (4403, "Forbidden", "the credential has expired; come back with a fresh one", True)
+    FORBIDDEN = (
+        4403,
+        "Forbidden",
+        "the credential has expired, or is a guest's who has signed in; come back with a fresh one",
+        True,
+    )
     SUBPROTOCOL_NOT_ACCEPTABLE = (
         4406,
         "Subprotocol not acceptable",

@@ -11,10 +11,12 @@ from typing import Any
 
 from syncline.api.context import Context, Services
 from syncline.api.engine import Engine, OperationKind, Subscription
-from syncline.errors import CredentialExpired, LimitExceeded, RateLimited, SynclineError, Unauthenticated
+from syncline.core.ids import IdentityId
+from syncline.errors import CredentialExpired, GuestLinked, LimitExceeded, RateLimited, SynclineError, Unauthenticated
 from syncline.logs import get_logger
 from syncline.metrics import Metrics
 from syncline.ports import Authenticator, Clock, Credential
+from syncline.service.guest_standings import GuestWatch
 from syncline.service.sinks import SinkClosed
 from syncline.web.admission import Admission, Place
 from syncline.web.authentication import credential_of_init
@@ -85,6 +87,7 @@ class Connection:
         "_closing",
         "_credential",
         "_draining",
+        "_guest",
         "_heartbeat",
         "_in_flight",
         "_loop",
@@ -116,6 +119,7 @@ class Connection:
         self._credential: Credential | None = None
         self._place: Place | None = None
         self._pace = MessagePace(backend.limits, now)
+        self._guest: GuestWatch | None = None
         self._operations: dict[str, ActiveOperation] = {}
         self._subscriptions = self._in_flight = 0
         """Operations of which is known what they are, by that."""
@@ -137,6 +141,9 @@ class Connection:
                     await self._handle(event.get("text"))
         finally:
             self._timer.cancel()
+            if self._guest is not None:
+                self._guest.close()
+                self._guest = None
             self._closing = self._closing or CloseCode.NORMAL
             for operation in list(self._operations.values()):
                 operation.stop()
@@ -201,10 +208,12 @@ class Connection:
         try:
             async with asyncio.timeout(_AUTHENTICATION_SECONDS):
                 credential = await credential_of_init(self._backend.authenticator, init.payload, self._scope["headers"])
+                if credential.guest:
+                    standings = self._backend.services.guests.standings
+                    self._guest = await standings.watch(credential.viewer.identity, self._look_at_guest)
         except Unauthenticated as error:
             await self._backend.admission.without_credential(self._scope)
-            code = CloseCode.FORBIDDEN if isinstance(error, CredentialExpired) else CloseCode.UNAUTHORIZED
-            raise ProtocolViolation(code, error.message) from None
+            raise ProtocolViolation(_code_of(error), error.message) from None
         except TimeoutError:
             raise ProtocolViolation(CloseCode.TRY_AGAIN_LATER, "the credential could not be verified in time") from None
         self._place = await self._backend.admission.enter(credential.viewer.identity)
@@ -224,7 +233,12 @@ class Connection:
         backend, name = self._backend, request_id()
         operation = ActiveOperation(subscribe.id, self, self._sender)
         self._operations[subscribe.id] = operation
-        context = Context(credential=self._credential, services=backend.services, request_id=name)
+        context = Context(
+            credential=self._credential,
+            services=backend.services,
+            request_id=name,
+            caller=f"identity {self._credential.viewer.identity}",
+        )
         operation.task = self._own(
             operation.run(subscribe.payload, backend.engine, backend.mutations, context, backend.metrics), "operation"
         )
@@ -256,6 +270,19 @@ class Connection:
         if beat is Beat.PING:
             self._sender.put(PING)
         self._timer = self._loop.call_at(self._heartbeat.next_look(now), self._look)
+
+    def _look_at_guest(self) -> None:
+        if self._guest is not None and self._closing is None:
+            self._own(self._close_if_linked(self._guest.guest), "look at guest")
+
+    async def _close_if_linked(self, guest: IdentityId) -> None:
+        try:
+            await self._backend.services.guests.standings.look(guest)
+        except GuestLinked as error:
+            self.fail(error)
+        except SynclineError:
+            # The store is away: the sweep will ask again.
+            return
 
     async def _drain(self, within: timedelta) -> None:
         delay = random.uniform(0, within.total_seconds())  # noqa: S311 # no secret
@@ -292,7 +319,7 @@ class Connection:
             self._outlet.abort()
 
     def fail(self, error: SynclineError) -> None:
-        self.close(CloseCode.TRY_AGAIN_LATER, error.message)
+        self.close(_code_of(error) if isinstance(error, Unauthenticated) else CloseCode.TRY_AGAIN_LATER, error.message)
 
     def admit(self, kind: OperationKind) -> None:
         limits = self._backend.limits
@@ -336,3 +363,8 @@ class Connection:
                 task.cancel()
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+
+def _code_of(error: Unauthenticated) -> CloseCode:
+    """Whoever had a good credential may come back with another one."""
+    return CloseCode.FORBIDDEN if isinstance(error, CredentialExpired | GuestLinked) else CloseCode.UNAUTHORIZED

@@ -142,7 +142,12 @@ class GraphqlHttp:
         backend = self._backend
         operation = backend.engine.prepare(graphql_request.query, operation_name=graphql_request.operation_name)
         variables = graphql_request.variables or {}
-        context = Context(credential=credential, services=backend.services, request_id=name)
+        context = Context(
+            credential=credential,
+            services=backend.services,
+            request_id=name,
+            caller=backend.admission.caller(request.scope),
+        )
         match operation.kind:
             case OperationKind.QUERY:
                 response = await operation.execute(variables, context)

@@ -28,6 +28,8 @@ class WebLimits:
     connections_per_address: int = 100
     unauthenticated_per_minute: int = 60
     """Requests without a valid credential from one address."""
+    guests_per_minute: int = 10
+    """Of those, that become a guest."""
     subscriptions_per_connection: int = 100
     operations_in_flight: int = 20
     """Queries and mutations under way at the same time on one WebSocket."""
@@ -61,6 +63,7 @@ class WebLimits:
             connections_per_identity=settings.max_connections_per_identity,
             connections_per_address=settings.max_connections_per_address,
             unauthenticated_per_minute=settings.max_unauthenticated_per_minute,
+            guests_per_minute=settings.max_guests_per_minute,
             subscriptions_per_connection=settings.max_subscriptions_per_connection,
             operations_in_flight=settings.max_operations_in_flight,
             messages_per_second=settings.max_messages_per_second,

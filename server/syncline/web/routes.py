@@ -13,6 +13,7 @@ from syncline.ports import Store
 from syncline.web.connection import Backend
 from syncline.web.graphql_http import GraphqlHttp
 from syncline.web.graphql_ws import GraphqlWs
+from syncline.web.guests import guest_routes
 from syncline.web.health import MetricsPage, Readiness, livez
 from syncline.web.hosts import LoopbackOnly
 from syncline.web.origins import with_cors
@@ -47,6 +48,7 @@ def web_app(
         Route("/livez", livez),
         Route("/readyz", Readiness(store, lambda: sockets.draining, bus_is_up).check),
         landing(with_pages=with_pages),
+        *guest_routes(backend),
     ]
     if with_metrics:
         routes.append(Route("/metrics", MetricsPage(backend.metrics).page))

@@ -13,6 +13,7 @@ from tests.planted.bugs import (
     delivery,
     devices,
     feeds,
+    guests,
     hints,
     nodes,
     pages,
@@ -38,5 +39,6 @@ BUGS: tuple[PlantedBug, ...] = (
     *feeds.BUGS,
     *sockets.BUGS,
     *presence.BUGS,
+    *guests.BUGS,
     *devices.BUGS,
 )

@@ -27,11 +27,17 @@ SELECT id, dataset, owner, code_hash, role, uses_left, created_at, expires_at
 FROM syncline.invitations
 ORDER BY id;
 
+-- name: guests
+SELECT identity, created_at, linked_to, linked_at, outcome
+FROM syncline.guests
+ORDER BY identity;
+
 -- name: holds_data
 SELECT
     EXISTS (SELECT FROM syncline.datasets) OR EXISTS (SELECT FROM syncline.records)
     OR EXISTS (SELECT FROM syncline.receipts) OR EXISTS (SELECT FROM syncline.members)
-    OR EXISTS (SELECT FROM syncline.invitations) OR EXISTS (SELECT FROM syncline.owners);
+    OR EXISTS (SELECT FROM syncline.invitations) OR EXISTS (SELECT FROM syncline.guests)
+    OR EXISTS (SELECT FROM syncline.owners);
 
 -- name: servers
 -- $1: the name that servers go by
@@ -43,7 +49,8 @@ SELECT pg_advisory_lock($1);
 
 -- name: empty
 TRUNCATE
-    syncline.datasets, syncline.records, syncline.receipts, syncline.members, syncline.invitations, syncline.owners;
+    syncline.datasets, syncline.records, syncline.receipts, syncline.members, syncline.invitations, syncline.guests,
+    syncline.owners;
 
 -- name: add_owners
 -- $1: whose datasets were copied
@@ -64,4 +71,5 @@ DELETE FROM syncline.meta WHERE name = $1;
 
 -- name: analyze
 ANALYZE
-    syncline.datasets, syncline.records, syncline.receipts, syncline.members, syncline.invitations, syncline.owners;
+    syncline.datasets, syncline.records, syncline.receipts, syncline.members, syncline.invitations, syncline.guests,
+    syncline.owners;

@@ -216,6 +216,9 @@ SELECT
         FROM syncline.records AS x
         WHERE x.dataset = d.id AND x.owner = d.owner AND x.key = ANY (($9::text[])[u.first_key : u.last_key])
     ) END AS touched,
+    d.id IS NULL AND EXISTS (
+        SELECT FROM syncline.guests AS g WHERE g.identity = u.identity AND g.linked_to IS NOT NULL
+    ) AS linked,
     CASE WHEN d.deleted_at IS NULL AND d.version >= u.since_version THEN (
         SELECT array_agg(
             ROW(
@@ -516,3 +519,124 @@ WHERE id IN (SELECT id FROM syncline.invitations WHERE expires_at < $1 ORDER BY 
 SELECT
     (SELECT min(updated_at) FROM syncline.records WHERE value IS NULL) AS tombstone,
     (SELECT min(created_at) FROM syncline.receipts) AS receipt;
+
+-- name: put_guest
+-- $1 identity, $2 created at
+INSERT INTO syncline.guests (identity, created_at) VALUES ($1, $2) ON CONFLICT (identity) DO NOTHING;
+
+-- name: lock_guest
+-- $1 identity. Whoever writes in a guest's name has this row, and all who do may have it at once.
+SELECT linked_to FROM syncline.guests WHERE identity = $1 FOR SHARE;
+
+-- name: lock_guest_to_link
+-- $1 identity
+SELECT identity, created_at, linked_to, linked_at, outcome FROM syncline.guests WHERE identity = $1 FOR UPDATE;
+
+-- name: linked_guests
+-- $1 identities
+SELECT identity FROM syncline.guests WHERE identity = ANY ($1::text[]) AND linked_to IS NOT NULL;
+
+-- name: link_guest
+-- $1 identity, $2 linked to, $3 linked at, $4 outcome
+UPDATE syncline.guests SET linked_to = $2, linked_at = $3, outcome = $4 WHERE identity = $1;
+
+-- name: datasets_of_link
+-- $1 guest, $2 account
+SELECT id FROM syncline.datasets WHERE owner = ANY (ARRAY[$1, $2]::text[]) AND deleted_at IS NULL
+UNION
+SELECT m.dataset FROM syncline.members AS m WHERE m.identity = $1;
+
+-- name: owned_heads
+-- $1 owner
+SELECT
+    id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
+    updated_by_identity, updated_by_device, pruned_through, scope, deleted_at
+FROM syncline.datasets
+WHERE owner = $1 AND deleted_at IS NULL;
+
+-- name: memberships
+-- $1 guest, $2 account
+SELECT
+    d.id, d.owner, d.name, d.version, d.record_count, d.size_bytes, d.conflict_policy, d.created_at, d.updated_at,
+    d.updated_by_identity, d.updated_by_device, d.pruned_through, d.scope, d.deleted_at,
+    m.identity, m.role, m.since,
+    CASE WHEN d.owner = $2 THEN 'OWNER' ELSE o.role END AS account_role
+FROM syncline.members AS m
+INNER JOIN syncline.datasets AS d ON d.id = m.dataset AND d.owner = m.owner
+LEFT JOIN syncline.members AS o ON o.dataset = m.dataset AND o.owner = m.owner AND o.identity = $2
+WHERE m.identity = $1 AND d.deleted_at IS NULL;
+
+-- name: all_records
+-- $1 dataset, $2 owner
+SELECT
+    key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time, field_versions, unseen
+FROM syncline.records
+WHERE dataset = $1 AND owner = $2;
+
+-- name: hand_over_head
+-- $1 id, $2 owner, $3 owner from now on, $4 name, $5 scope, $6 by identity
+UPDATE syncline.datasets
+SET owner = $3, name = $4, scope = $5, updated_by_identity = $6, stamp = stamp + 1
+WHERE id = $1 AND owner = $2;
+
+-- name: hand_over_authorship
+-- $1 dataset, $2 owner, $3 guest, $4 account
+UPDATE syncline.records SET updated_by_identity = $4 WHERE dataset = $1 AND owner = $2 AND updated_by_identity = $3;
+
+-- name: update_merged
+-- $1 id, $2 owner, $3 version, $4 record count, $5 size, $6 updated at, $7 by identity, $8 and device, $9 tombstones gone
+UPDATE syncline.datasets
+SET
+    version = $3, record_count = $4, size_bytes = $5, updated_at = $6, updated_by_identity = $7,
+    updated_by_device = $8, tombstones = tombstones - $9, stamp = stamp + 1
+WHERE id = $1 AND owner = $2;
+
+-- name: write_record
+-- $1 dataset, $2 owner, $3 … $12 as the columns are named
+INSERT INTO syncline.records (
+    dataset, owner, key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time,
+    field_versions, unseen
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+ON CONFLICT (dataset, key, owner) DO UPDATE SET
+    value = excluded.value, version = excluded.version, ordinal = excluded.ordinal,
+    updated_at = excluded.updated_at, updated_by_identity = excluded.updated_by_identity,
+    updated_by_device = excluded.updated_by_device, device_time = excluded.device_time,
+    field_versions = excluded.field_versions, unseen = excluded.unseen;
+
+-- name: hand_over_deleted
+-- $1 guest, $2 account
+WITH moved AS (
+    UPDATE syncline.datasets SET owner = $2, stamp = stamp + 1 WHERE owner = $1 AND deleted_at IS NOT NULL RETURNING id
+)
+UPDATE syncline.members SET owner = $2 WHERE owner = $1 AND dataset IN (SELECT id FROM moved);
+
+-- name: hand_over_standings
+-- What is left of them: in deleted datasets. $1 guest, $2 account
+INSERT INTO syncline.members (dataset, owner, identity, role, since)
+SELECT dataset, owner, $2, role, since FROM syncline.members WHERE identity = $1 AND owner <> $2
+ON CONFLICT (dataset, identity, owner) DO NOTHING;
+
+-- name: drop_memberships
+-- $1 identity
+DELETE FROM syncline.members WHERE identity = $1;
+
+-- name: hand_over_receipts
+-- $1 guest, $2 account
+UPDATE syncline.receipts AS r SET identity = $2
+WHERE
+    r.identity = $1
+    AND NOT EXISTS (
+        SELECT FROM syncline.receipts AS o
+        WHERE o.identity = $2 AND o.device = r.device AND o.mutation_id = r.mutation_id
+    );
+
+-- name: drop_receipts
+-- $1 identity
+DELETE FROM syncline.receipts WHERE identity = $1;
+
+-- name: forget_outcomes
+-- $1 before, $2 at most
+UPDATE syncline.guests SET outcome = NULL
+WHERE identity IN (
+    SELECT identity FROM syncline.guests WHERE outcome IS NOT NULL AND linked_at < $1 ORDER BY linked_at LIMIT $2
+);

@@ -35,10 +35,16 @@ FROM invitations AS i CROSS JOIN datasets AS d ON d.number = i.dataset
 WHERE i.id > ?1
 ORDER BY i.id;
 
+-- name: guests
+SELECT identity, created_at, linked_to, linked_at, outcome
+FROM guests
+WHERE identity > ?1
+ORDER BY identity;
+
 -- name: counts
 SELECT
     (SELECT count(*) FROM datasets), (SELECT count(*) FROM records), (SELECT count(*) FROM receipts),
-    (SELECT count(*) FROM members), (SELECT count(*) FROM invitations);
+    (SELECT count(*) FROM members), (SELECT count(*) FROM invitations), (SELECT count(*) FROM guests);
 
 -- name: newest_receipt
 SELECT max(created_at) FROM receipts;

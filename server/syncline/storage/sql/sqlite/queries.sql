@@ -267,3 +267,80 @@ DELETE FROM invitations WHERE dataset = :number;
 -- name: prune_invitations
 DELETE FROM invitations
 WHERE id IN (SELECT id FROM invitations WHERE expires_at < :before ORDER BY expires_at LIMIT :batch);
+
+-- name: put_guest
+INSERT INTO guests (identity, created_at) VALUES (:identity, :created_at) ON CONFLICT (identity) DO NOTHING;
+
+-- name: guest
+SELECT identity, created_at, linked_to, linked_at, outcome FROM guests WHERE identity = :identity;
+
+-- name: linked_guests
+-- Of a JSON array of identities, those that have signed in.
+SELECT identity FROM guests
+WHERE identity IN (SELECT value FROM json_each(:identities)) AND linked_to IS NOT NULL;
+
+-- name: link_guest
+INSERT INTO guests (identity, created_at, linked_to, linked_at, outcome)
+VALUES (:identity, :linked_at, :linked_to, :linked_at, :outcome)
+ON CONFLICT (identity) DO UPDATE SET
+    linked_to = excluded.linked_to, linked_at = excluded.linked_at, outcome = excluded.outcome;
+
+-- name: memberships
+-- Of one identity, in live datasets; with the standing there of another.
+SELECT
+    d.number, d.id, d.owner, d.name, d.version, d.record_count, d.size_bytes, d.conflict_policy, d.created_at, d.updated_at,
+    d.updated_by_identity, d.updated_by_device, d.pruned_through, d.scope, d.deleted_at,
+    m.identity, m.role, m.since,
+    CASE d.owner
+        WHEN :account THEN 'OWNER'
+        ELSE (SELECT o.role FROM members AS o WHERE o.dataset = d.number AND o.identity = :account)
+    END AS account_role
+FROM members AS m CROSS JOIN datasets AS d ON d.number = m.dataset
+WHERE m.identity = :guest AND d.deleted_at IS NULL;
+
+-- name: owned_heads
+SELECT
+    number, id, owner, name, version, record_count, size_bytes, conflict_policy, created_at, updated_at,
+    updated_by_identity, updated_by_device, pruned_through, scope, deleted_at
+FROM datasets
+WHERE owner = :owner AND deleted_at IS NULL;
+
+-- name: all_records
+SELECT
+    key, value, version, ordinal, updated_at, updated_by_identity, updated_by_device, device_time, field_versions, unseen
+FROM records
+WHERE dataset = :number;
+
+-- name: hand_over_head
+UPDATE datasets
+SET owner = :owner, name = :name, scope = :scope, updated_by_identity = :updated_by_identity
+WHERE number = :number;
+
+-- name: hand_over_records
+UPDATE records SET updated_by_identity = :account WHERE dataset = :number AND updated_by_identity = :guest;
+
+-- name: hand_over_deleted
+UPDATE datasets SET owner = :account WHERE owner = :guest AND deleted_at IS NOT NULL;
+
+-- name: hand_over_members
+-- What is left of them: in deleted datasets.
+INSERT INTO members (dataset, identity, role, since)
+SELECT m.dataset, :account, m.role, m.since
+FROM members AS m INNER JOIN datasets AS d ON d.number = m.dataset
+WHERE m.identity = :guest AND d.owner <> :account
+ON CONFLICT (dataset, identity) DO NOTHING;
+
+-- name: drop_memberships
+DELETE FROM members WHERE identity = :guest;
+
+-- name: hand_over_receipts
+UPDATE OR IGNORE receipts SET identity = :account WHERE identity = :guest;
+
+-- name: drop_receipts
+DELETE FROM receipts WHERE identity = :guest;
+
+-- name: forget_outcomes
+UPDATE guests SET outcome = NULL
+WHERE identity IN (
+    SELECT identity FROM guests WHERE outcome IS NOT NULL AND linked_at < :before ORDER BY linked_at LIMIT :batch
+);
