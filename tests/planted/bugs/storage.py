@@ -97,8 +97,8 @@ BUGS = (
         name="receipts pruned too early",
         sentence="A device that sends its outbox again after a day has its changes applied twice.",
         file="storage/sqlite_pruning.py",
-        old="before=now - retention.receipts, batch=batch",
-        new="before=now, batch=batch",
+        old="prune_receipts(before=now - retention.receipts, batch=batch",
+        new="prune_receipts(before=now, batch=batch",
         selection=noticed_by(PRUNING, "test_what_is_within_its_retention_stays", "test_old_receipts_go"),
     ),
     PlantedBug(
