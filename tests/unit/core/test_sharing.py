@@ -323,7 +323,11 @@ def test_who_accepts_becomes_a_member_and_one_use_is_gone() -> None:
 
 
 @pytest.mark.parametrize(("viewer", "role"), [(ALICE, OWNER), (BOB, EDITOR), (CAROL, VIEWER)])
-@pytest.mark.parametrize("invitation", [kept(), kept(uses_left=0), kept(an_invitation(expires_at=NOW))], ids=repr)
+@pytest.mark.parametrize(
+    "invitation",
+    [kept(), kept(uses_left=0), kept(an_invitation(expires_at=NOW))],
+    ids=["good", "used up", "expired"],
+)
 def test_who_is_in_already_stays_as_it_is_however_little_the_invitation_is_worth(
     viewer: Viewer, role: Role, invitation: Invitation
 ) -> None:
