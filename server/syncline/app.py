@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,20 +17,22 @@ from syncline.api.engine import Engine
 from syncline.api.guard import DocumentLimits
 from syncline.api.schema import graphql_schema
 from syncline.auth.keys import SigningSecret, server_secret
-from syncline.auth.tokens import TokenAuthenticator, mint
+from syncline.auth.tokens import mint
 from syncline.bus.local import LocalBus
 from syncline.config import Settings
-from syncline.core.ids import DeviceId, IdentityId
+from syncline.core.ids import NO_TENANT, DeviceId, Tenant, identity_id
 from syncline.core.model import Viewer
 from syncline.errors import StartRefused
 from syncline.metrics import Metrics
-from syncline.ports import Bus, Store
+from syncline.ports import Bus, CompleteStore
 from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
 from syncline.service.housekeeping import Housekeeping
+from syncline.service.logins import Logins
 from syncline.service.memberships import Memberships
 from syncline.service.subscriptions import Subscriptions
 from syncline.service.sync import Syncs
+from syncline.sign_in_wiring import credentials
 from syncline.storage.sqlite import SqliteStore
 from syncline.web.connection import Backend
 from syncline.web.flush_tick import FlushTick
@@ -38,7 +40,9 @@ from syncline.web.limits import WebLimits
 from syncline.web.mutations import Mutations
 from syncline.web.routes import web_app
 
-DEV_IDENTITY = IdentityId("dev")
+DEV_IDENTITY = "dev"
+DEV_TENANT = Tenant("dev")
+"""The one of tokens for trying out, where tenants are told apart."""
 
 
 def utc_now() -> datetime:
@@ -57,15 +61,25 @@ class App:
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncIterator[App]:
     """Everything behind the sockets, open until the context ends. Raises StartRefused."""
+    async with AsyncExitStack() as opened:
+        yield await _build(settings, opened)
+
+
+async def _build(settings: Settings, opened: AsyncExitStack) -> App:
     metrics = Metrics()
     secret = prepared_secret(settings)
     store = await open_store(settings, metrics)
+    opened.push_async_callback(store.close)
     bus = await _open_bus(settings, secret, metrics)
+    opened.push_async_callback(bus.close)
+    authenticator = await opened.enter_async_context(credentials(settings, secret, store, utc_now))
     channels = Channels(store, bus, metrics)
+    opened.push_async_callback(channels.close)
     memberships = Memberships(store, bus)
     datasets = Datasets(store, bus, utc_now, settings.limits, metrics)
     web_limits = WebLimits.from_settings(settings)
     mutations = Mutations(max_pending=web_limits.max_pending_mutations)
+    opened.push_async_callback(mutations.drain)
     schema = graphql_schema()
     backend = Backend(
         engine=Engine(schema, Documents(schema, _document_limits(settings), **_document_cache(settings))),
@@ -73,8 +87,9 @@ async def build(settings: Settings) -> AsyncIterator[App]:
             datasets=datasets,
             syncs=Syncs(store, bus, utc_now, datasets, metrics),
             subscriptions=Subscriptions(store, memberships, channels),
+            logins=Logins(authenticator, store.identities, utc_now) if settings.issuers else None,
         ),
-        authenticator=TokenAuthenticator(secret.value, utc_now),
+        authenticator=authenticator,
         mutations=mutations,
         limits=web_limits,
         clock=utc_now,
@@ -82,33 +97,27 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         metrics=metrics,
     )
     metrics.read_off(metrics.subscriptions, lambda: channels.feeds)
-    try:
-        yield App(
-            asgi=web_app(
-                backend,
-                store,
-                bus_is_up=lambda: bus.up,
-                with_metrics=settings.metrics,
-                with_pages=settings.graphiql,
-                mint=partial(dev_token, settings, secret) if settings.dev else None,
-                loopback_only=settings.dev,
-            ),
-            housekeeping=Housekeeping(
-                store,
-                channels,
-                memberships,
-                utc_now,
-                settings.retention,
-                sweep_every=timedelta(seconds=settings.sweep_interval_seconds),
-                bus=bus,
-                metrics=metrics,
-            ),
-        )
-    finally:
-        await mutations.drain()
-        await channels.close()
-        await bus.close()
-        await store.close()
+    return App(
+        asgi=web_app(
+            backend,
+            store,
+            bus_is_up=lambda: bus.up,
+            with_metrics=settings.metrics,
+            with_pages=settings.graphiql,
+            mint=partial(dev_token, settings, secret) if settings.dev else None,
+            loopback_only=settings.dev,
+        ),
+        housekeeping=Housekeeping(
+            store,
+            channels,
+            memberships,
+            utc_now,
+            settings.retention,
+            sweep_every=timedelta(seconds=settings.sweep_interval_seconds),
+            bus=bus,
+            metrics=metrics,
+        ),
+    )
 
 
 def prepared_secret(settings: Settings) -> SigningSecret:
@@ -128,11 +137,13 @@ def prepared_secret(settings: Settings) -> SigningSecret:
 
 def dev_token(settings: Settings, secret: SigningSecret, device: DeviceId) -> str:
     """A token for trying out."""
-    viewer = Viewer(identity=DEV_IDENTITY, device=device)
-    return mint(secret.value, viewer, timedelta(days=settings.token_lifetime_days), utc_now())
+    tenant = NO_TENANT if settings.tenant_claim is None else DEV_TENANT
+    viewer = Viewer(identity=identity_id(DEV_IDENTITY, tenant), device=device)
+    lifetime = timedelta(days=settings.token_lifetime_days)
+    return mint(secret.value, viewer, lifetime, utc_now(), tenant_claim=settings.tenant_claim)
 
 
-async def open_store(settings: Settings, metrics: Metrics | None = None) -> Store:
+async def open_store(settings: Settings, metrics: Metrics | None = None) -> CompleteStore:
     """Where the settings say that the data is. Raises StartRefused."""
     if settings.database_url is None:
         return await SqliteStore.open(settings.database, shared=settings.redis_url is not None, metrics=metrics)

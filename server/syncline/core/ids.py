@@ -7,7 +7,10 @@ from typing import NewType
 
 from syncline.errors import InvalidInput
 
+Tenant = NewType("Tenant", str)
+"""Whose data it is where one server serves several customers; identities of different tenants never meet."""
 IdentityId = NewType("IdentityId", str)
+"""Qualified by its tenant: whatever is kept or looked up by identity is so by tenant. ``shown`` is for people."""
 DeviceId = NewType("DeviceId", str)
 DatasetId = NewType("DatasetId", str)
 """32 lower-case hex digits; never used again, so it also names the dataset's incarnation."""
@@ -19,6 +22,12 @@ Epoch = NewType("Epoch", str)
 Version = NewType("Version", int)
 """Count of commits of one dataset; 0 before the first."""
 
+NO_TENANT = Tenant("")
+"""The only one there is where tenants are not told apart."""
+
+_TENANT_MARK = "\x1f"
+"""No identity's own text has it: it is not printable."""
+_TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _DATASET_ID = re.compile(r"[0-9a-f]{32}\Z")
 _DATASET_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}\Z")
 _MUTATION_ID_CHARACTERS = 128
@@ -52,9 +61,28 @@ def _principal(text: str, field: str) -> str:
     return text
 
 
-def identity_id(text: str) -> IdentityId:
-    """The identity id in ``text``. Raises InvalidInput."""
-    return IdentityId(_principal(text, "identity"))
+def tenant(text: str) -> Tenant:
+    """The tenant named ``text``. Raises InvalidInput."""
+    if not _TENANT.match(text):
+        raise InvalidInput("tenant", "a tenant has 1 to 64 characters of A-Z a-z 0-9 _ . -")
+    return Tenant(text)
+
+
+def identity_id(text: str, tenant: Tenant = NO_TENANT) -> IdentityId:
+    """The identity id in ``text``, of ``tenant``. Raises InvalidInput."""
+    name = _principal(text, "identity")
+    return IdentityId(f"{tenant}{_TENANT_MARK}{name}" if tenant else name)
+
+
+def tenant_of(identity: IdentityId) -> Tenant:
+    """The tenant that the identity belongs to."""
+    before, mark, _ = identity.partition(_TENANT_MARK)
+    return Tenant(before) if mark else NO_TENANT
+
+
+def shown(identity: IdentityId) -> str:
+    """The identity's id as those of its own tenant know it."""
+    return identity.rpartition(_TENANT_MARK)[2]
 
 
 def device_id(text: str) -> DeviceId:

@@ -17,6 +17,7 @@ from syncline.metrics import Metrics
 from syncline.ports import HeadMark, Oldest, Pruned, Retention, Synced, Usage
 from syncline.storage import postgres_datasets, postgres_pruning
 from syncline.storage.postgres_connections import Connections
+from syncline.storage.postgres_identities import PostgresApiKeys, PostgresIdentities
 from syncline.storage.postgres_syncs import Syncs
 from syncline.storage.postgres_texts import prefix_range, storable
 from syncline.storage.rows import head_of, record_of, time_of
@@ -39,6 +40,8 @@ class PostgresStore:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._syncs = Syncs(connections)
+        self.identities = PostgresIdentities(connections)
+        self.api_keys = PostgresApiKeys(connections)
 
     async def close(self) -> None:
         await self._syncs.close()

@@ -35,9 +35,10 @@ class SqliteSource:
         self.rows: Mapping[str, int] = {table.name: count for table, count in zip(TABLES, counts, strict=True)}
 
     def state(self) -> str:
-        """Another one when anything was written: each write is in a dataset's row, or leaves a receipt."""
+        """Another one when anything was written: each sync is in a dataset's row, or leaves a receipt."""
         newest = self._connection.execute(self._sql["newest_receipt"]).get
-        facts = (self.epoch, self.sum(DATASETS).checksum, *self.rows.values(), newest)
+        read = [self.sum(table).checksum for table in TABLES if table is DATASETS or table.changes_alone]
+        facts = (self.epoch, *read, *self.rows.values(), newest)
         return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
     def batches(self, table: CopiedTable, after: Row) -> Iterator[list[Row]]:

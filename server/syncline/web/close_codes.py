@@ -38,8 +38,8 @@ class CloseCode(IntEnum):
     TRY_AGAIN_LATER = (
         1013,
         "Try again later",
-        "the server cannot go on with this socket now: overload, a subscription's log cannot be read, the device took "
-        "nothing for `stallTimeout`, or a fault of the server's own",
+        "the server cannot go on with this socket now: overload, a credential that cannot be looked up, a subscription's "
+        "log cannot be read, the device took nothing for `stallTimeout`, or a fault of the server's own",
         True,
     )
     BAD_REQUEST = (4400, "Bad request", "a message is not one of this protocol", False)
@@ -49,7 +49,12 @@ class CloseCode(IntEnum):
         "no credential, or one that is not valid; or `subscribe` before `connection_ack`",
         False,
     )
-    FORBIDDEN = (4403, "Forbidden", "the credential has expired; come back with a fresh one", True)
+    FORBIDDEN = (
+        4403,
+        "Forbidden",
+        "the credential has expired, or was revoked while the socket was open; come back with a fresh one",
+        True,
+    )
     SUBPROTOCOL_NOT_ACCEPTABLE = (
         4406,
         "Subprotocol not acceptable",

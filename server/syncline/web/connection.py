@@ -12,10 +12,17 @@ from typing import Any
 from syncline.api.context import Context, Services
 from syncline.api.engine import Engine, OperationKind, Subscription
 from syncline.api.errors import error_body
-from syncline.errors import CredentialExpired, LimitExceeded, SynclineError, Unauthenticated
+from syncline.errors import (
+    CredentialExpired,
+    CredentialUnavailable,
+    LimitExceeded,
+    ScopeMissing,
+    SynclineError,
+    Unauthenticated,
+)
 from syncline.logs import get_logger
 from syncline.metrics import Metrics
-from syncline.ports import Authenticator, Clock, Credential
+from syncline.ports import Authenticator, Clock, Credential, Watch
 from syncline.service.sinks import SinkClosed
 from syncline.web.authentication import credential_of_init
 from syncline.web.close_codes import CloseCode
@@ -26,18 +33,22 @@ from syncline.web.mutations import Mutations
 from syncline.web.operations import ActiveOperation
 from syncline.web.outlets import Outlet, Receive, Scope, Send
 from syncline.web.protocol import (
+    AUTHORIZE_ACK,
     CONNECTION_ACK,
     PING,
+    Authorize,
     Complete,
     ConnectionInit,
     Ping,
     Pong,
     ProtocolViolation,
     Subscribe,
+    authorize_error,
     close_reason,
     decode,
     pong,
 )
+from syncline.web.renewal import renewed
 from syncline.web.request_ids import request_id
 from syncline.web.sender import Sender
 
@@ -94,6 +105,7 @@ class Connection:
         "_sender",
         "_tasks",
         "_timer",
+        "_watch",
     )
 
     def __init__(self, backend: Backend, scope: Scope, receive: Receive, send: Send, outlet: Outlet) -> None:
@@ -108,6 +120,7 @@ class Connection:
         self._heartbeat = Heartbeat(limits=backend.limits, opened_at=now, heard_at=now)
         self._timer = self._loop.call_at(self._heartbeat.next_look(now), self._look)
         self._credential: Credential | None = None
+        self._watch: Watch | None = None
         self._operations: dict[str, ActiveOperation] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._reading = True
@@ -127,6 +140,7 @@ class Connection:
                     await self._handle(event.get("text"))
         finally:
             self._timer.cancel()
+            self._unwatch()
             self._closing = self._closing or CloseCode.NORMAL
             for operation in list(self._operations.values()):
                 operation.stop()
@@ -161,6 +175,8 @@ class Connection:
         match decode(text):
             case ConnectionInit() as init:
                 await self._initialise(init)
+            case Authorize() as authorize:
+                await self._renew(authorize)
             case Subscribe() as subscribe:
                 self._subscribe(subscribe)
             case Complete() as complete:
@@ -178,19 +194,60 @@ class Connection:
         self._heartbeat.initialised = True
         try:
             async with asyncio.timeout(_AUTHENTICATION_SECONDS):
-                credential = await credential_of_init(self._backend.authenticator, init.payload, self._scope["headers"])
-        except Unauthenticated as error:
+                credential = await credential_of_init(
+                    self._backend.authenticator, init.payload, self._scope["headers"], self._address
+                )
+        except (Unauthenticated, ScopeMissing) as error:
             code = CloseCode.FORBIDDEN if isinstance(error, CredentialExpired) else CloseCode.UNAUTHORIZED
             raise ProtocolViolation(code, error.message) from None
         except TimeoutError:
             raise ProtocolViolation(CloseCode.TRY_AGAIN_LATER, "the credential could not be verified in time") from None
+        # A socket is open for long, and nobody looks at them again.
+        self._scope["headers"] = []
+        self._adopt(credential)
+        self._sender.put(CONNECTION_ACK)
+        self._look()
+
+    async def _renew(self, authorize: Authorize) -> None:
+        """Take a fresh credential; one that is refused changes nothing."""
+        if self._credential is None:
+            raise ProtocolViolation(CloseCode.UNAUTHORIZED, CloseCode.UNAUTHORIZED.meaning)
+        try:
+            async with asyncio.timeout(_AUTHENTICATION_SECONDS):
+                credential = await renewed(
+                    self._backend.authenticator, self._credential, authorize.payload, self._address
+                )
+        except SynclineError as error:
+            self._sender.put(authorize_error(error_body(error, request_id())))
+        except TimeoutError:
+            late = CredentialUnavailable("it could not be verified in time")
+            self._sender.put(authorize_error(error_body(late, request_id())))
+        else:
+            self._adopt(credential)
+            self._sender.put(AUTHORIZE_ACK)
+            self._look()
+
+    def _adopt(self, credential: Credential) -> None:
+        self._unwatch()
         now = self._loop.time()
         self._heartbeat.expires_at = now + (credential.expires_at - self._backend.clock()).total_seconds()
         self._credential = credential
-        # A socket is open for long, and nobody looks at them again.
-        self._scope["headers"] = []
-        self._sender.put(CONNECTION_ACK)
-        self._look()
+        self._watch = self._backend.authenticator.watch(credential, self._credential_ended)
+
+    def _unwatch(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+
+    def _credential_ended(self, error: SynclineError) -> None:
+        # What had been good is told as what has expired: the device may come back with another one.
+        code = CloseCode.FORBIDDEN if isinstance(error, Unauthenticated) else CloseCode.TRY_AGAIN_LATER
+        self.close(code, error.message)
+
+    @property
+    def _address(self) -> str | None:
+        peer = self._scope.get("client")
+        return None if peer is None else str(peer[0])
 
     def _subscribe(self, subscribe: Subscribe) -> None:
         if self._credential is None:

@@ -20,8 +20,10 @@ from syncline.api.engine import OperationKind, Response
 from syncline.api.errors import error_body
 from syncline.errors import (
     BadRequest,
+    CredentialUnavailable,
     LimitExceeded,
     Overloaded,
+    ScopeMissing,
     StoreUnavailable,
     SynclineError,
     Unauthenticated,
@@ -118,7 +120,8 @@ class GraphqlHttp:
             raise _Answered(408, BadRequest("the body did not arrive in time"), {"connection": "close"}) from None
 
     async def _authenticate(self, request: Request) -> Credential | None:
-        return await credential_of_headers(self._backend.authenticator, request.scope["headers"])
+        address = None if request.client is None else request.client.host
+        return await credential_of_headers(self._backend.authenticator, request.scope["headers"], address)
 
     async def _execute(
         self,
@@ -164,9 +167,11 @@ def _status_of(error: Exception) -> tuple[int, Mapping[str, str]]:
     match error:
         case Unauthenticated():
             return 401, {"www-authenticate": 'Bearer error="invalid_token"'}
+        case ScopeMissing():
+            return 403, {}
         case LimitExceeded():
             return 413, {}
-        case Overloaded() | StoreUnavailable():
+        case Overloaded() | StoreUnavailable() | CredentialUnavailable():
             return 503, {"retry-after": "1"}
         case SynclineError():
             return 400, {}

@@ -7,6 +7,7 @@ import pytest
 
 from syncline.auth.tokens import TokenAuthenticator
 from syncline.errors import CredentialExpired, Unauthenticated
+from syncline.ports import Presented
 from syncline.web.authentication import (
     credential_of_headers,
     credential_of_init,
@@ -82,7 +83,7 @@ async def test_an_expired_token_is_told_from_a_bad_one() -> None:
     authenticator = TokenAuthenticator(SECRET, now)
     expired = a_token(lifetime=timedelta(seconds=1), at=now() - timedelta(hours=1))
     with pytest.raises(CredentialExpired):
-        await authenticator.authenticate(expired)
+        await authenticator.authenticate(Presented(token=expired))
     with pytest.raises(Unauthenticated) as refusal:
-        await authenticator.authenticate(expired[:-4] + "AAAA")
+        await authenticator.authenticate(Presented(token=expired[:-4] + "AAAA"))
     assert not isinstance(refusal.value, CredentialExpired)

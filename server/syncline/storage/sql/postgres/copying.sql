@@ -17,10 +17,21 @@ SELECT identity, device, mutation_id, request_hash, dataset, version, outcomes, 
 FROM syncline.receipts
 ORDER BY identity, device, mutation_id;
 
+-- name: logins
+SELECT issuer, subject, tenant, identity, created_at
+FROM syncline.logins
+ORDER BY issuer, subject, tenant;
+
+-- name: api_keys
+SELECT id, tenant, name, secret_hash, old_hash, old_until, scopes, created_at, expires_at, revoked_at, last_used_at
+FROM syncline.api_keys
+ORDER BY id;
+
 -- name: holds_data
 SELECT
     EXISTS (SELECT FROM syncline.datasets) OR EXISTS (SELECT FROM syncline.records)
-    OR EXISTS (SELECT FROM syncline.receipts) OR EXISTS (SELECT FROM syncline.owners);
+    OR EXISTS (SELECT FROM syncline.receipts) OR EXISTS (SELECT FROM syncline.owners)
+    OR EXISTS (SELECT FROM syncline.logins) OR EXISTS (SELECT FROM syncline.api_keys);
 
 -- name: servers
 -- $1: the name that servers go by
@@ -31,7 +42,7 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND app
 SELECT pg_advisory_lock($1);
 
 -- name: empty
-TRUNCATE syncline.datasets, syncline.records, syncline.receipts, syncline.owners;
+TRUNCATE syncline.datasets, syncline.records, syncline.receipts, syncline.owners, syncline.logins, syncline.api_keys;
 
 -- name: add_owners
 -- $1: whose datasets were copied
@@ -51,4 +62,4 @@ UPDATE syncline.meta SET value = $1 WHERE name = 'epoch';
 DELETE FROM syncline.meta WHERE name = $1;
 
 -- name: analyze
-ANALYZE syncline.datasets, syncline.records, syncline.receipts, syncline.owners;
+ANALYZE syncline.datasets, syncline.records, syncline.receipts, syncline.owners, syncline.logins, syncline.api_keys;
