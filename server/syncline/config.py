@@ -169,8 +169,8 @@ class Settings(BaseSettings):
 
     oidc_issuer: Annotated[str | None, AfterValidator(_issuer_url)] = _setting(
         None,
-        "An OpenID Connect issuer whose tokens count, as it stands in their `iss`. Needs `oidc_audience`. For more than "
-        "one, or for other claims, `oidc`. See [sign-in](sign-in.md).",
+        "An OpenID Connect issuer whose tokens count, as it stands in their `iss`. Needs `oidc_audience`. For more "
+        "than one, or for other claims, `oidc`. See [sign-in](sign-in.md).",
         group=_SIGN_IN,
     )
     oidc_audience: str | None = _setting(

@@ -11,9 +11,10 @@ from syncline.core.changes import Absent, AddToSet, AnyState, Increment, Merge
 from syncline.core.commit import SyncRequest
 from syncline.core.ids import DatasetId, IdentityId, RecordKey
 from syncline.core.model import ConflictPolicy
-from syncline.ports import Retention, Store
+from syncline.ports import CompleteStore, Retention
 from syncline.storage.sqlite_database import open_database
 from tests.support.builders import ALICE, ALICES_LAPTOP, BOB, NOW, a_request, a_viewer, named, put, remove, text
+from tests.support.logins import a_login, an_api_key
 from tests.support.stores import create, synced, write
 
 OTHER_SCRIPTS = a_viewer("Ünï😀-identity", device="📱")
@@ -36,7 +37,7 @@ class Full:
     """Each left a receipt that is still there."""
 
 
-async def fill(store: Store) -> Full:
+async def fill(store: CompleteStore) -> Full:
     """Write everything that can be stored."""
     requests: list[SyncRequest] = []
     datasets: set[DatasetId] = set()
@@ -77,11 +78,24 @@ async def fill(store: Store) -> Full:
             await sync(a_request(put("anew"), viewer=BOB, ref=ref))
     datasets.add((await create(store, named("empty"), viewer=BOB)).id)
     await store.update_dataset(BOB, named("empty"), ConflictPolicy.MERGE, now=NOW + _DAY)
+    await _sign_in(store)
     return Full(datasets=sorted(datasets), requests=requests)
 
 
+async def _sign_in(store: CompleteStore) -> None:
+    """Logins, two of one identity, and keys of every state."""
+    for subject in ("plain", "Ünï😀", "other"):
+        await store.identities.identity_of(a_login(subject), new_identity=OTHER_SCRIPTS.identity, now=NOW)
+    used, rotated, revoked = an_api_key("used"), an_api_key("rotated"), an_api_key("revoked")
+    for key in (used, rotated, revoked):
+        await store.api_keys.add(key)
+    await store.api_keys.used({used.id: NOW})
+    await store.api_keys.rotate(rotated.id, b"n" * 32, old_until=NOW, expires_at=NOW + _DAY)
+    await store.api_keys.revoke(revoked.id, now=NOW)
+
+
 def fill_large(path: Path, *, records: int) -> None:
-    """A database with so many records, and half as many receipts."""
+    """So many records, half as many receipts, and for each 500 records a dataset, a login and an API key."""
     database = open_database(path, None)
     connection = database.writes.connection
     per_dataset = 500
@@ -89,7 +103,7 @@ def fill_large(path: Path, *, records: int) -> None:
     for number in range(1, records // per_dataset + 1):
         connection.execute(
             "INSERT INTO datasets VALUES"
-            " (?1, randomblob(16), ?2, 'notes', ?3, ?3, 1, 'REJECT', 1, 1, NULL, NULL, 0, 0, NULL)",
+            " (?1, randomblob(16), ?2, 'notes', ?3, ?3, 1, 'REJECT', 1, 1, NULL, NULL, 0, 0, NULL, 0)",
             (number, f"owner-{number}", per_dataset),
         )
         connection.execute(
@@ -103,6 +117,12 @@ def fill_large(path: Path, *, records: int) -> None:
             " INSERT INTO receipts SELECT 'owner-' || ?1, 'phone', 'm-' || i, randomblob(16), randomblob(16), i,"
             " '[\"APPLIED\"]', 1 FROM n",
             (number, per_dataset // 2),
+        )
+        connection.execute("INSERT INTO logins VALUES ('issuer', 'subject-' || ?1, '', 'owner-' || ?1, 1)", (number,))
+        connection.execute(
+            "INSERT INTO api_keys VALUES"
+            " ('key-' || ?1, '', 'a key', randomblob(32), NULL, NULL, 'read', 1, 2, NULL, NULL)",
+            (number,),
         )
     connection.execute("COMMIT")
     database.close()

@@ -29,7 +29,7 @@ def rsa_key(name: str, bits: int = 2048) -> rsa.RSAPrivateKey:
 
 
 class Provider:
-    """Its ``keys`` are by name; ``published`` are those that it shows. Paths it answers otherwise are in ``answers``."""
+    """Its ``keys`` are by name; it shows the ``published`` ones. What it answers otherwise, by path: ``answers``."""
 
     def __init__(self, port: int) -> None:
         self.issuer = f"http://127.0.0.1:{port}"

@@ -125,10 +125,7 @@ class KeySet:
     async def _refresh(self) -> None:
         while True:
             await self._fetch()
-            if self._failed:
-                pause = min(self._cooldown_seconds, self._refresh_seconds)
-            else:
-                pause = self._refresh_seconds
+            pause = min(self._cooldown_seconds, self._refresh_seconds) if self._failed else self._refresh_seconds
             await asyncio.sleep(pause * random.uniform(0.9, 1.0))  # noqa: S311 # so that nodes spread
 
     async def _fetch(self) -> None:

@@ -44,14 +44,14 @@ class CredentialTables:
 @asynccontextmanager
 async def beside_sqlite(path: Path) -> AsyncIterator[CredentialTables]:
     """Those of the file at ``path``, which a server may have. Raises StartRefused."""
-    if not path.is_file():
-        raise StartRefused(f"there is no {path}: start the server once, or run `syncline migrate`")
     with refusing(f"use {path}"), closing(await asyncio.to_thread(_open, path)) as connection:
         transactions = _OnSqlite(connection)
         yield CredentialTables(SqliteIdentities(transactions), SqliteApiKeys(transactions))
 
 
 def _open(path: Path) -> apsw.Connection:
+    if not path.is_file():
+        raise StartRefused(f"there is no {path}: start the server once, or run `syncline migrate`")
     connection = open_writable(path, None, create=False)
     try:
         known = load_migrations("sqlite")

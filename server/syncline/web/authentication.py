@@ -1,7 +1,7 @@
 """Who is calling: where in a request its credential stands, and what becomes of one that is not good.
 
-In HTTP it stands in headers. On a WebSocket it stands in the payload of ``connection_init``, because browsers cannot set
-headers there; headers of the upgrade count for what the payload has not.
+In HTTP it stands in headers. On a WebSocket it stands in the payload of ``connection_init``, because browsers cannot
+set headers there; headers of the upgrade count for what the payload has not.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ class CloseCode(IntEnum):
     TRY_AGAIN_LATER = (
         1013,
         "Try again later",
-        "the server cannot go on with this socket now: overload, a credential that cannot be looked up, a subscription's "
-        "log cannot be read, the device took nothing for `stallTimeout`, or a fault of the server's own",
+        "the server cannot go on with this socket now: overload, a credential that cannot be looked up, a "
+        "subscription's log cannot be read, the device took nothing for `stallTimeout`, or a fault of the server's own",
         True,
     )
     BAD_REQUEST = (4400, "Bad request", "a message is not one of this protocol", False)

@@ -1,4 +1,4 @@
-"""A fresh credential on a connection that is open: what it may be, so that nothing else about the connection changes."""
+"""A fresh credential on an open connection: what it may be, so that nothing else about the connection changes."""
 
 from __future__ import annotations
 

@@ -21,12 +21,13 @@ from syncline.core.ids import Version
 from syncline.core.model import DatasetRef, Position
 from syncline.core.pages import PageRequest
 from syncline.errors import StartRefused
-from syncline.ports import Store, Synced
+from syncline.ports import CompleteStore, Synced
+from syncline.storage.copied_tables import TABLES
 from syncline.storage.postgres import PostgresStore
 from syncline.storage.sqlite import SqliteStore
 from tests.support.builders import ALICE, ALICES_LAPTOP, BOB, NOW, a_request, by_id, named, put, remove
 from tests.support.command_line import done, environment, refused, syncline
-from tests.support.full_database import OWNERS, VIEWERS, Full, fill, fill_large
+from tests.support.full_database import OTHER_SCRIPTS, OWNERS, VIEWERS, Full, fill, fill_large
 from tests.support.postgres import PostgresServer
 from tests.support.stores import checkpoint, create, keys, read, read_all, synced, write
 
@@ -68,7 +69,7 @@ async def marker(url: str) -> dict[str, Any] | None:
 # --- what is copied ---------------------------------------------------------------------------------------------------
 
 
-async def seen(store: Store, full: Full) -> list[Any]:
+async def seen(store: CompleteStore, full: Full) -> list[Any]:
     """All that the port tells about what is stored."""
     epoch = await store.epoch()
     facts: list[Any] = [epoch, await store.heads(full.datasets), await store.owned(OWNERS)]
@@ -87,6 +88,7 @@ async def seen(store: Store, full: Full) -> list[Any]:
             for record in whole.page.records if whole.page is not None else ():
                 facts.append(await store.record(head.id, record.key))
             facts.append(await store.records(head.id, first=1_000))
+    facts += [await store.api_keys.all(), await store.identities.logins(OTHER_SCRIPTS.identity)]
     # Whoever synced before does so again.
     again = [await store.sync(replace(request, since=START), PageRequest()) for request in full.requests]
     # Two are of datasets that were deleted since.
@@ -126,6 +128,10 @@ def holds_every_kind(source: Path) -> None:
         "FROM datasets WHERE pruned_through > 0",
         "FROM datasets WHERE tombstones > 0",
         "FROM datasets WHERE conflict_policy <> 'REJECT'",
+        "FROM logins WHERE tenant = ''",
+        "FROM api_keys WHERE old_hash IS NOT NULL",
+        "FROM api_keys WHERE revoked_at IS NOT NULL",
+        "FROM api_keys WHERE last_used_at IS NOT NULL",
         "FROM receipts WHERE version IS NULL",
         "FROM receipts WHERE device = ''",
         "FROM receipts WHERE outcomes LIKE '%CONFLICT%'",
@@ -216,16 +222,18 @@ async def test_a_copy_that_is_killed_again_and_again_goes_on_where_it_was(
 ) -> None:
     await asyncio.to_thread(fill_large, source, records=100_000)
     kept = [await killed_copy(url, tmp_path) for _ in range(KILLS)]
-    places = [(["datasets", "records", "receipts"].index(each["table"]), each["rows"]) for each in kept]
+    places = [([table.name for table in TABLES].index(each["table"]), each["rows"]) for each in kept]
     assert places == sorted(set(places))
     with pytest.raises(StartRefused, match="unfinished copy"):
         await PostgresStore.open(url, connections=2)
 
     printed = done(await copy(url, tmp_path))
 
-    assert printed[0].startswith("200 datasets, 100,000 records, 50,000 receipts: equal on both sides")
+    assert printed[0].startswith(
+        "200 datasets, 100,000 records, 50,000 receipts, 200 logins, 200 api_keys: equal on both sides"
+    )
     written = int(printed[1].partition(" rows")[0].replace(",", ""))
-    assert written < 150_200 - places[-1][1] + 1
+    assert written < 150_600 - places[-1][1] + 1
     assert await marker(url) is None
     assert await query(url, "SELECT count(*) FROM syncline.records") == 100_000
     assert await query(url, "SELECT count(*) FROM syncline.owners") == 200
@@ -253,11 +261,13 @@ async def test_what_changed_on_the_way_is_noticed_and_a_restart_begins_anew(
     assert "the copy is not like its source: records differ; --restart begins anew" in spoilt
     assert still is not None
     assert "or the source has changed since: --restart drops it" in moved_on
-    assert anew[0].startswith("201 datasets, 100,001 records, 50,001 receipts: equal on both sides")
-    assert anew[1].startswith("150,203 rows written")
+    assert anew[0].startswith(
+        "201 datasets, 100,001 records, 50,001 receipts, 200 logins, 200 api_keys: equal on both sides"
+    )
+    assert anew[1].startswith("150,603 rows written")
 
 
-@pytest.mark.parametrize("table", ["datasets", "records", "receipts"])
+@pytest.mark.parametrize("table", [table.name for table in TABLES])
 async def test_rows_that_the_target_did_not_keep_are_noticed(
     table: str, url: str, source: Path, tmp_path: Path
 ) -> None:

@@ -167,9 +167,7 @@ async def test_another_key_of_the_same_name_takes_the_place_of_the_old_one(issue
         await verified(verifier, old)
         issuer.keys["ec-1"] = ec.generate_private_key(ec.SECP256R1())
         with pytest.raises(Unauthenticated):
-            await verified(
-                verifier, issuer.token(header={"kid": "x"})
-            )
+            await verified(verifier, issuer.token(header={"kid": "x"}))
 
         await verified(verifier, issuer.token(key="ec-1"))
         with pytest.raises(Unauthenticated):
