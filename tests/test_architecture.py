@@ -173,16 +173,8 @@ def test_only_what_wires_and_the_command_line_import_adapters() -> None:
     # The command line mints tokens: ``token`` itself, and the device's commands with a data folder at hand. And it has
     # what an operator does to the data.
     assert importers_of_adapters(PACKAGE) <= {
-        *(
-            "app",
-            "start",
-            "cli",
-            "cli_credentials",
-            "cli_settings",
-            "cli_storage",
-            "client.command_options",
-            "sign_in_wiring",
-        ),
+        *("app", "start", "sign_in_wiring", "cli", "cli_credentials", "cli_settings", "cli_storage"),
+        "client.command_options",
     }
 
 

@@ -49,7 +49,7 @@ async def credentials(
             stack.push_async_callback(authorizer.close)
         yield Credentials(
             TokenAuthenticator(secret.value, clock, shared=_signers(settings), tenant_claim=settings.tenant_claim),
-            ApiKeyAuthenticator(states, clock),
+            ApiKeyAuthenticator(states),
             logins,
             oidc=oidc,
             authorizer=authorizer,

@@ -6,28 +6,27 @@ from dataclasses import replace
 from datetime import datetime
 
 from syncline.auth.devices import named_device, with_device
-from syncline.auth.key_states import KeyStates, check
+from syncline.auth.key_states import KeyStates
 from syncline.auth.key_texts import own_identity, use_of
 from syncline.auth.watches import UNWATCHED
 from syncline.core.ids import identity_id
 from syncline.core.model import Viewer
 from syncline.errors import InvalidInput, ScopeMissing, Unauthenticated
-from syncline.ports import ApiKey, Clock, Credential, Ended, KeyUse, Presented, Scope, Watch
+from syncline.ports import ApiKey, Credential, Ended, KeyUse, Presented, Scope, Watch
 
 
 class ApiKeyAuthenticator:
     """Accepts keys that are neither expired nor revoked."""
 
-    def __init__(self, states: KeyStates, clock: Clock) -> None:
+    def __init__(self, states: KeyStates) -> None:
         self._states = states
-        self._clock = clock
 
     async def authenticate(self, presented: Presented) -> Credential:
         """Raises Unauthenticated, ScopeMissing, StoreUnavailable."""
         if presented.api_key is None:
             raise Unauthenticated("there is no API key")
         use = use_of(presented.api_key)
-        key = check(await self._states.state(use.key), use, self._clock())
+        key = await self._states.good(use)
         credential = Credential(
             viewer=Viewer(identity=own_identity(key.id, key.tenant), device=None),
             expires_at=_end_of(key, use),

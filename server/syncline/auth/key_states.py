@@ -8,6 +8,7 @@ and its WebSockets are closed with a code that lets them come back.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from hmac import compare_digest
@@ -89,19 +90,23 @@ class KeyStates:
     def in_use(self) -> int:
         return len(self._held)
 
-    async def state(self, id_: ApiKeyId) -> ApiKey | None:
-        """The key; None: there is none. Raises StoreUnavailable."""
-        held, now = self._held.get(id_), monotonic()
-        if held is not None:
+    async def good(self, use: KeyUse) -> ApiKey:
+        """The key, if it counts with this secret. Raises Unauthenticated, StoreUnavailable."""
+        held, now = self._held.get(use.key), monotonic()
+        if held is not None and now - held.looked_at < _FRESH_SECONDS:
             held.used_at = now
-            if now - held.looked_at < _FRESH_SECONDS:
-                return held.key
+            # What has just been made good, by a new secret say, must not be refused for what was known before.
+            with suppress(Unauthenticated):
+                return check(held.key, use, self._clock())
         try:
-            return await self._flights.run(id_, lambda: self._look(id_))
+            key = await self._flights.run(use.key, lambda: self._look(use.key))
         except StoreUnavailable:
-            if held is not None and monotonic() - held.looked_at < TRUSTED_SECONDS:
-                return held.key
-            raise
+            if held is None or monotonic() - held.looked_at >= TRUSTED_SECONDS:
+                raise
+            key = held.key
+        if (held := self._held.get(use.key)) is not None:
+            held.used_at = now
+        return check(key, use, self._clock())
 
     def watch(self, use: KeyUse, ended: Ended) -> Watch:
         """``ended`` is called once the key does not count any more with the secret of ``use``."""

@@ -83,33 +83,31 @@ async def test_claims_may_have_other_names(issuer: Provider) -> None:
         audienceClaim="client_id",
         identityClaim="username",
         deviceClaim="device_key",
-        required={"token_use": "access"},
+        required={"use": "access"},
     )
     token = issuer.token(
-        "uuid", aud=..., client_id=AUDIENCE, username="ada", device_key="d-1", token_use="access", org="acme"
+        "uuid", aud=..., client_id=AUDIENCE, username="ada", device_key="d-1", use="access", org="acme"
     )
     async with verifying(setting, tenant_claim="org") as verifier:
         signed_in = await verified(verifier, token)
         with pytest.raises(Unauthenticated, match="another audience, or of another kind"):
-            await verified(
-                verifier, issuer.token(aud=..., client_id=AUDIENCE, username="ada", token_use="id", org="acme")
-            )
+            await verified(verifier, issuer.token(aud=..., client_id=AUDIENCE, username="ada", use="id", org="acme"))
         with pytest.raises(Unauthenticated, match="has no org"):
-            await verified(verifier, issuer.token(aud=..., client_id=AUDIENCE, username="ada", token_use="access"))
+            await verified(verifier, issuer.token(aud=..., client_id=AUDIENCE, username="ada", use="access"))
 
     assert (signed_in.login.subject, signed_in.login.tenant, signed_in.device) == ("ada", Tenant("acme"), "d-1")
 
 
 async def test_an_issuer_may_have_tokens_of_two_kinds(issuer: Provider) -> None:
     settings = [
-        trusting(issuer, required={"token_use": "id"}),
-        trusting(issuer, audienceClaim="client_id", required={"token_use": "access"}),
+        trusting(issuer, required={"use": "id"}),
+        trusting(issuer, audienceClaim="client_id", required={"use": "access"}),
     ]
     async with verifying(*settings) as verifier:
-        await verified(verifier, issuer.token(token_use="id"))
-        await verified(verifier, issuer.token(aud=..., client_id=AUDIENCE, token_use="access"))
+        await verified(verifier, issuer.token(use="id"))
+        await verified(verifier, issuer.token(aud=..., client_id=AUDIENCE, use="access"))
         with pytest.raises(Unauthenticated):
-            await verified(verifier, issuer.token(aud=..., client_id=AUDIENCE, token_use="id"))
+            await verified(verifier, issuer.token(aud=..., client_id=AUDIENCE, use="id"))
 
     assert issuer.requests.count(JWKS) == 1
 
@@ -182,7 +180,7 @@ async def test_keys_are_looked_at_anew_by_age(issuer: Provider) -> None:
         issuer.keys["rsa-2"] = rsa_key("rsa-2")
         issuer.published.append("rsa-2")
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await keys.candidates("rsa-2", "RS256"):
+            while not await keys.candidates("rsa-2", "RS256"):  # noqa: ASYNC110 # nobody rings
                 await asyncio.sleep(0.01)
     finally:
         await keys.close()
@@ -249,7 +247,7 @@ async def test_a_slow_issuer_holds_up_nobody_whose_key_is_known(issuer: Provider
         await verified(verifier, issuer.token())
         issuer.hold.clear()
         unknown = asyncio.create_task(verified(verifier, issuer.token(header={"kid": "new"})))
-        while len(issuer.requests) < 3:
+        while len(issuer.requests) < 3:  # noqa: ASYNC110 # nobody rings
             await asyncio.sleep(0.01)
 
         await verified(verifier, issuer.token("bob"))

@@ -24,6 +24,7 @@ from syncline.ports import Credential, Presented
 SECRET = b"0123456789abcdef0123456789abcdef"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ALICE = Viewer(identity=IdentityId("alice"), device=DeviceId("phone"))
+NO_JWT = "a.b.c"
 BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -268,6 +269,6 @@ async def test_a_refused_token_is_not_remembered() -> None:
 
     for _ in range(3):
         with pytest.raises(Unauthenticated):
-            await authenticator.authenticate(Presented(token="a.b.c"))
+            await authenticator.authenticate(Presented(token=NO_JWT))
 
     assert len(authenticator._remembered) == 0
