@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from tests.integration.test_http_audits import NODE, installed
 from tests.support.web_server import WebServer, a_token, now, web_server
 from tests.support.ws_client import WsClient
 
 QUERY = "{ viewer { identityId } }"
+ACK = {"type": "pong", "payload": {"type": "authorize_ack"}}
 WATCH = 'subscription { datasetChanges(dataset: {name: "notes"}) { __typename } }'
 
 
@@ -33,7 +38,7 @@ async def test_a_socket_outlives_its_token_with_a_fresh_one(server: WebServer) -
         await renewed.subscribe("1", WATCH)
         assert (await renewed.receive())["type"] == "next"
         await renewed.send({"type": "authorize", "payload": {"authorization": f"Bearer {a_token()}"}})
-        assert await renewed.receive() == {"type": "authorize_ack"}
+        assert await renewed.receive() == ACK
 
         assert await other.closed_with() == 4403
 
@@ -44,7 +49,7 @@ async def test_what_was_renewed_ends_when_the_new_token_does(server: WebServer) 
     async with WsClient(server) as client:
         expires_at = now() + timedelta(seconds=2)
         await client.send({"type": "authorize", "payload": {"authorization": short()}})
-        assert await client.receive() == {"type": "authorize_ack"}
+        assert await client.receive() == ACK
 
         assert await client.closed_with() == 4403
         assert now() < expires_at + timedelta(seconds=5)
@@ -75,9 +80,9 @@ async def test_a_token_that_will_not_do_changes_nothing(server: WebServer, paylo
 
         answer = await client.receive()
 
-        assert answer["type"] == "authorize_error"
-        assert answer["payload"]["extensions"]["code"] == "UNAUTHENTICATED"
-        assert reason in answer["payload"]["message"]
+        assert (answer["type"], answer["payload"]["type"]) == ("pong", "authorize_error")
+        assert answer["payload"]["error"]["extensions"]["code"] == "UNAUTHENTICATED"
+        assert reason in answer["payload"]["error"]["message"]
         assert (await client.execute(QUERY))["data"]["viewer"]["identityId"] == "alice"
 
 
@@ -86,3 +91,17 @@ async def test_before_connection_init_there_is_nothing_to_renew(server: WebServe
         await client.send({"type": "authorize", "payload": {"authorization": a_token()}})
 
         assert await client.closed_with() == 4401
+
+
+async def test_the_client_graphql_ws_renews_its_token_on_the_raw_socket(server: WebServer) -> None:
+    arguments = ["node", "renewal.mjs", server.ws_url, short(), a_token(), "2500"]
+
+    renewal = await asyncio.to_thread(
+        subprocess.run, arguments, cwd=installed(NODE), check=True, capture_output=True, timeout=60
+    )
+
+    assert json.loads(renewal.stdout) == {
+        "said": {"type": "authorize_ack"},
+        "viewer": {"identityId": "alice"},
+        "sockets": 1,
+    }

@@ -96,7 +96,8 @@ def decode(text: str) -> ClientMessage:
 # --- to the client ----------------------------------------------------------------------------------------------------
 
 CONNECTION_ACK = b'{"type":"connection_ack"}'
-AUTHORIZE_ACK = b'{"type":"authorize_ack"}'
+AUTHORIZE_ACK = b'{"type":"pong","payload":{"type":"authorize_ack"}}'
+"""In a pong: any client of the protocol takes one, with any payload and at any time. Another type would be its end."""
 PING = b'{"type":"ping"}'
 
 
@@ -119,7 +120,7 @@ def error(operation_id: str, errors: Sequence[object] | msgspec.Raw) -> bytes:
 
 
 def authorize_error(error: object) -> bytes:
-    return b'{"type":"authorize_error","payload":' + _encode(error) + b"}"
+    return b'{"type":"pong","payload":{"type":"authorize_error","error":' + _encode(error) + b"}}"
 
 
 def complete(operation_id: str) -> bytes:
