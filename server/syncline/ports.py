@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType, Protocol
@@ -244,14 +244,17 @@ USUAL_SCOPES = frozenset({Scope.READ, Scope.WRITE})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presented:
-    """What a caller sent to say who it is; nothing of it is verified. ``headers`` are all of its request's."""
+    """What a caller sent to say who it is; nothing of it is verified. ``headers`` are all of its request's.
 
-    token: str | None = None
-    api_key: str | None = None
+    Secrets show in no representation.
+    """
+
+    token: str | None = field(default=None, repr=False)
+    api_key: str | None = field(default=None, repr=False)
     device: str | None = None
     act_as: str | None = None
     act_as_device: str | None = None
-    headers: Sequence[tuple[bytes, bytes]] = ()
+    headers: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
     address: str | None = None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeGuard
 
@@ -32,8 +32,8 @@ _log = get_logger(__name__)
 class Question:
     """Who is this? ``headers`` are those of interest that were sent; of several with one name the last."""
 
-    token: str
-    headers: Mapping[str, str]
+    token: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
     address: str | None
 
 

@@ -25,6 +25,9 @@ class Remembered(Generic[T]):
     def __len__(self) -> int:
         return len(self._known)
 
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._known
+
     def get(self, name: bytes) -> T | None:
         value = self._known.pop(name, None)
         if value is not None:

@@ -87,6 +87,10 @@ class TokenAuthenticator:
         """A token cannot be taken back before it expires."""
         return UNWATCHED
 
+    def remembers(self, token: str) -> bool:
+        """Whether the token was good before, and so is one of ours."""
+        return hash_of(token) in self._remembered
+
     def _verified(self, token: str) -> _Verified:
         name = hash_of(token)
         verified = self._remembered.get(name)

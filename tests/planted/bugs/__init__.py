@@ -10,6 +10,7 @@ from tests.planted.bugs import (
     checkpoints,
     commits,
     conflicts,
+    credentials,
     delivery,
     devices,
     feeds,
@@ -35,4 +36,5 @@ BUGS: tuple[PlantedBug, ...] = (
     *feeds.BUGS,
     *sockets.BUGS,
     *devices.BUGS,
+    *credentials.BUGS,
 )
