@@ -23,11 +23,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "logs": {"errors"},
     "metrics": {"errors", "logs"},
     "collector": set(),
-    "config": {"addresses", "core", "errors", "ports"},
+    "sign_in": {"addresses"},
+    "config": {"addresses", "core", "errors", "ports", "sign_in"},
     "service": {"core", "errors", "ports", "topics", "logs", "metrics"},
     "storage": {"core", "errors", "ports", "logs", "metrics"},
     "bus": {"core", "errors", "ports", "logs", "metrics"},
-    "auth": {"addresses", "core", "errors", "ports", "logs"},
+    "auth": {"addresses", "core", "errors", "ports", "logs", "sign_in"},
     "api": {"service", "core", "errors", "ports", "topics", "logs"},
     "web": {"addresses", "api", "service", "core", "errors", "ports", "topics", "logs", "metrics", "config"},
     "client": {"core", "errors"},
@@ -38,10 +39,12 @@ WIRING = {
     *(
         "app",
         "wiring",
+        "sign_in_wiring",
         "start",
         "serving",
         "workers",
         "cli",
+        "cli_credentials",
         "cli_reference",
         "cli_settings",
         "cli_storage",
@@ -171,7 +174,8 @@ def test_only_what_wires_and_the_command_line_import_adapters() -> None:
     # The command line mints tokens: ``token`` itself, and the device's commands with a data folder at hand. And it has
     # what an operator does to the data.
     assert importers_of_adapters(PACKAGE) <= {
-        *("app", "start", "cli", "cli_settings", "cli_storage", "client.command_options"),
+        *("app", "start", "sign_in_wiring", "cli", "cli_credentials", "cli_settings", "cli_storage"),
+        "client.command_options",
     }
 
 

@@ -25,7 +25,7 @@ from syncline.core.json_values import MAX_DEPTH
 from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy
 from syncline.core.pages import MAX_FEED_PAGE_BYTES, MAX_PAGE_RECORDS
-from syncline.ports import MAX_LETTER_BYTES
+from syncline.ports import MAX_LETTER_BYTES, Presented
 from syncline.service.presence_room import PresenceTiming
 from syncline.storage.sqlite_readers import MAX_WAITING_READS
 from syncline.storage.sqlite_writer import MAX_GROUP_JOBS, MAX_WAITING_JOBS
@@ -282,5 +282,5 @@ async def test_a_token_made_as_the_page_says_is_accepted() -> None:
     names: dict[str, Any] = {}
     exec(example.text, names)  # noqa: S102 # our own page
     authenticator = TokenAuthenticator(secret, lambda: datetime.now(UTC))
-    credential = await authenticator.authenticate(names["token"](secret, "alice", "phone"))
+    credential = await authenticator.authenticate(Presented(token=names["token"](secret, "alice", "phone")))
     assert (credential.viewer.identity, credential.viewer.device) == ("alice", "phone")

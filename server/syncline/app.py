@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,16 +20,17 @@ from syncline.api.guard import DocumentLimits
 from syncline.api.schema import graphql_schema
 from syncline.auth.guest_tokens import GuestAuthenticator, JwtGuestTokens
 from syncline.auth.keys import SigningSecret, server_secret
-from syncline.auth.tokens import TokenAuthenticator, mint
+from syncline.auth.tokens import mint
 from syncline.bus.local import LocalBus
 from syncline.config import Settings
-from syncline.core.ids import DeviceId, IdentityId
+from syncline.core.ids import NO_TENANT, DeviceId, Tenant, identity_id
 from syncline.core.model import Viewer
 from syncline.errors import StartRefused
 from syncline.metrics import Metrics
-from syncline.ports import Bus, Store
+from syncline.ports import Bus, CompleteStore
 from syncline.service.housekeeping import Housekeeping
 from syncline.service.presence_room import PresenceTiming
+from syncline.sign_in_wiring import credentials
 from syncline.storage.sqlite import SqliteStore
 from syncline.web.admission import Admission
 from syncline.web.connection import Backend
@@ -42,7 +43,9 @@ from syncline.wiring import assemble
 if TYPE_CHECKING:
     from syncline.bus.shared_limits import RedisSharedLimits
 
-DEV_IDENTITY = IdentityId("dev")
+DEV_IDENTITY = "dev"
+DEV_TENANT = Tenant("dev")
+"""The one of tokens for trying out, where tenants are told apart."""
 
 
 def utc_now() -> datetime:
@@ -61,11 +64,21 @@ class App:
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncIterator[App]:
     """Everything behind the sockets, open until the context ends. Raises StartRefused."""
+    async with AsyncExitStack() as opened:
+        yield await _build(settings, opened)
+
+
+async def _build(settings: Settings, opened: AsyncExitStack) -> App:
     metrics = Metrics()
     secret = prepared_secret(settings)
     store = await open_store(settings, metrics)
+    opened.push_async_callback(store.close)
     bus = await _open_bus(settings, secret, metrics)
+    opened.push_async_callback(bus.close)
     shared = await _open_shared_limits(settings, secret)
+    if shared is not None:
+        opened.push_async_callback(shared.close)
+    signed_in = await opened.enter_async_context(credentials(settings, secret, store, utc_now))
     web_limits = WebLimits.from_settings(settings)
     admission = Admission(web_limits, metrics, trusted=networks(settings.trusted_proxies), shared=shared)
     guest_tokens = JwtGuestTokens(
@@ -86,13 +99,12 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         presence_timing=PresenceTiming(announce_every=timedelta(seconds=settings.presence_interval_seconds)),
     )
     mutations = Mutations(max_pending=web_limits.max_pending_mutations)
+    opened.push_async_callback(mutations.drain)
     schema = graphql_schema()
     backend = Backend(
         engine=Engine(schema, Documents(schema, _document_limits(settings), **_document_cache(settings))),
         services=node.services,
-        authenticator=GuestAuthenticator(
-            guest_tokens, utc_now, node.guests.check, otherwise=TokenAuthenticator(secret.value, utc_now)
-        ),
+        authenticator=GuestAuthenticator(guest_tokens, utc_now, node.guests.check, otherwise=signed_in),
         mutations=mutations,
         limits=web_limits,
         admission=admission,
@@ -101,35 +113,27 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         metrics=metrics,
     )
     node.measure(metrics)
-    try:
-        yield App(
-            asgi=web_app(
-                backend,
-                store,
-                bus_is_up=lambda: bus.up,
-                with_metrics=settings.metrics,
-                with_pages=settings.graphiql,
-                mint=partial(dev_token, settings, secret) if settings.dev else None,
-                loopback_only=settings.dev,
-                origins=origins(settings.allowed_origins),
-            ),
-            housekeeping=Housekeeping(
-                store,
-                node.sweep,
-                utc_now,
-                settings.retention,
-                sweep_every=timedelta(seconds=settings.sweep_interval_seconds),
-                bus=bus,
-                metrics=metrics,
-            ),
-        )
-    finally:
-        await mutations.drain()
-        await node.close()
-        if shared is not None:
-            await shared.close()
-        await bus.close()
-        await store.close()
+    return App(
+        asgi=web_app(
+            backend,
+            store,
+            bus_is_up=lambda: bus.up,
+            with_metrics=settings.metrics,
+            with_pages=settings.graphiql,
+            mint=partial(dev_token, settings, secret) if settings.dev else None,
+            loopback_only=settings.dev,
+            origins=origins(settings.allowed_origins),
+        ),
+        housekeeping=Housekeeping(
+            store,
+            node.sweep,
+            utc_now,
+            settings.retention,
+            sweep_every=timedelta(seconds=settings.sweep_interval_seconds),
+            bus=bus,
+            metrics=metrics,
+        ),
+    )
 
 
 def prepared_secret(settings: Settings) -> SigningSecret:
@@ -149,11 +153,13 @@ def prepared_secret(settings: Settings) -> SigningSecret:
 
 def dev_token(settings: Settings, secret: SigningSecret, device: DeviceId) -> str:
     """A token for trying out."""
-    viewer = Viewer(identity=DEV_IDENTITY, device=device)
-    return mint(secret.value, viewer, timedelta(days=settings.token_lifetime_days), utc_now())
+    tenant = NO_TENANT if settings.tenant_claim is None else DEV_TENANT
+    viewer = Viewer(identity=identity_id(DEV_IDENTITY, tenant), device=device)
+    lifetime = timedelta(days=settings.token_lifetime_days)
+    return mint(secret.value, viewer, lifetime, utc_now(), tenant_claim=settings.tenant_claim)
 
 
-async def open_store(settings: Settings, metrics: Metrics | None = None) -> Store:
+async def open_store(settings: Settings, metrics: Metrics | None = None) -> CompleteStore:
     """Where the settings say that the data is. Raises StartRefused."""
     if settings.database_url is None:
         return await SqliteStore.open(settings.database, shared=settings.redis_url is not None, metrics=metrics)

@@ -14,12 +14,13 @@ from typing import Annotated
 import msgspec
 import typer
 
-from syncline import __version__, cli_storage
+from syncline import __version__, cli_credentials, cli_storage
 from syncline.auth.keys import existing_secret
 from syncline.auth.tokens import mint
 from syncline.cli_settings import EffectiveSetting, Flags, effective, shown, taking_settings
 from syncline.config import load
-from syncline.core.ids import device_id, identity_id
+from syncline.core.ids import NO_TENANT, device_id, identity_id
+from syncline.core.ids import tenant as tenant_id
 from syncline.core.model import Viewer
 from syncline.errors import SynclineError
 
@@ -55,6 +56,7 @@ def build() -> typer.Typer:
     app.command("config")(taking_settings(config, *_CONFIG_PARAMETERS))
     app.command("schema")(schema)
     cli_storage.register(app)
+    cli_credentials.register(app)
     device.register(app)
     return app
 
@@ -77,6 +79,9 @@ def worker(listening: int, parent: int) -> None:
 def token(
     identity: Annotated[str, typer.Option(help="Whom the token stands for.")],
     device: Annotated[str | None, typer.Option(help="Which of their devices; without it, of no device.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Of which tenant; needed if SYNCLINE_TENANT_CLAIM is set, and only then.")
+    ] = None,
     data: cli_storage.DataFolder = None,
     lifetime_days: Annotated[
         str | None,
@@ -90,11 +95,14 @@ def token(
 ) -> None:
     """Print a token, signed with SYNCLINE_TOKEN_SECRET or the secret in the data folder."""
     settings = load({"data": data, "token_lifetime_days": lifetime_days})
-    viewer = Viewer(identity=identity_id(identity), device=None if device is None else device_id(device))
+    viewer = Viewer(
+        identity=identity_id(identity, NO_TENANT if tenant is None else tenant_id(tenant)),
+        device=None if device is None else device_id(device),
+    )
     configured = settings.token_secret.get_secret_value() if settings.token_secret else None
     secret = existing_secret(configured=configured, folder=settings.data)
     lifetime = timedelta(days=settings.token_lifetime_days)
-    typer.echo(mint(secret.value, viewer, lifetime, datetime.now(UTC)))
+    typer.echo(mint(secret.value, viewer, lifetime, datetime.now(UTC), tenant_claim=settings.tenant_claim))
 
 
 def config(flags: Flags, *, as_json: bool, as_markdown: bool) -> None:

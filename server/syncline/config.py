@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -21,6 +21,7 @@ from syncline.core.limits import Limits
 from syncline.core.presence import PresenceLimits
 from syncline.errors import StartRefused
 from syncline.ports import Retention
+from syncline.sign_in import OidcIssuer, issuers_of, secrets_of, wrong_url
 
 PREFIX: Final = "SYNCLINE_"
 DATABASE_FILE: Final = "syncline.sqlite3"
@@ -79,7 +80,27 @@ def _origins(value: str) -> str:
     return value
 
 
+def _issuers(value: str | None) -> str | None:
+    if value is not None:
+        issuers_of(value)
+    return value
+
+
+def _issuer_url(value: str | None) -> str | None:
+    wrong = None if value is None else wrong_url(value)
+    if wrong:
+        raise ValueError(wrong)
+    return value
+
+
+def _secrets(value: SecretStr | None) -> SecretStr | None:
+    if value is not None:
+        secrets_of(value.get_secret_value())
+    return value
+
+
 _SERVER: Final = "The server"
+_SIGN_IN: Final = "Sign-in"
 _DATA: Final = "Limits of what an identity keeps and sends"
 _REQUESTS: Final = "Limits of one request"
 _CONNECTIONS: Final = "Connections"
@@ -187,6 +208,51 @@ class Settings(BaseSettings):
         "auto",
         "`json`: one object a line; `console`: for reading; `auto`: console on a terminal, else JSON.",
         group=_SERVER,
+    )
+
+    oidc_issuer: Annotated[str | None, AfterValidator(_issuer_url)] = _setting(
+        None,
+        "An OpenID Connect issuer whose tokens count, as it stands in their `iss`. Needs `oidc_audience`. For more "
+        "than one, or for other claims, `oidc`. See [sign-in](sign-in.md).",
+        group=_SIGN_IN,
+    )
+    oidc_audience: str | None = _setting(
+        None,
+        "What must be in the `aud` of the issuer's tokens; of several with blanks between them, one.",
+        group=_SIGN_IN,
+    )
+    oidc: Annotated[str | None, AfterValidator(_issuers)] = _setting(
+        None, "Issuers, as a JSON list of objects: [what is in them](sign-in.md#several-issuers).", group=_SIGN_IN
+    )
+    tenant_claim: str | None = _setting(
+        None,
+        "The claim that names a token's tenant. With it, tokens without a tenant are refused, and identities of "
+        "different tenants never meet.",
+        group=_SIGN_IN,
+        min_length=1,
+    )
+    shared_secrets: Annotated[SecretStr | None, AfterValidator(_secrets)] = _setting(
+        None,
+        "Secrets of another backend of yours that signs tokens (HS256) as this server does, each of at least 32 bytes, "
+        "with blanks between them. It has no flag, because command lines can be read by others.",
+        group=_SIGN_IN,
+    )
+    shared_issuer: str | None = _setting(
+        None, "What must be the `iss` of tokens that are signed with a shared secret.", group=_SIGN_IN
+    )
+    shared_audience: str | None = _setting(
+        None, "What must be in the `aud` of such tokens. Without it, they must have none.", group=_SIGN_IN
+    )
+    authorizer: str | None = _setting(
+        None,
+        "Who is asked about tokens of no other kind: an async function, `module:function`, or a webhook, `https://…`.",
+        group=_SIGN_IN,
+    )
+    authorizer_timeout_seconds: float = _duration(
+        5, "How long the authorizer may take; then the answer is `UNAVAILABLE`.", group=_SIGN_IN, unit="seconds"
+    )
+    authorizer_headers: str = _setting(
+        "user-agent", "Request headers that the authorizer is shown, with blanks between them.", group=_SIGN_IN
     )
 
     max_datasets: int = _count(20, "Datasets that an identity may own.", group=_DATA)
@@ -303,6 +369,14 @@ class Settings(BaseSettings):
         unit="seconds",
     )
 
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if (self.oidc_issuer is None) is not (self.oidc_audience is None or not self.oidc_audience.split()):
+            raise ValueError("oidc_issuer and oidc_audience go together: set both, or neither")
+        if self.shared_secrets is None and (self.shared_issuer or self.shared_audience):
+            raise ValueError("shared_issuer and shared_audience are of no use without shared_secrets")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -318,6 +392,15 @@ class Settings(BaseSettings):
     def database(self) -> Path:
         """The database's file."""
         return self.data / DATABASE_FILE
+
+    @property
+    def issuers(self) -> tuple[OidcIssuer, ...]:
+        """All whose tokens count."""
+        simple: tuple[OidcIssuer, ...] = ()
+        if self.oidc_issuer is not None and self.oidc_audience is not None:
+            named = {"issuer": self.oidc_issuer, "audience": self.oidc_audience.split()}
+            simple = (OidcIssuer.model_validate(named),)
+        return simple + (issuers_of(self.oidc) if self.oidc is not None else ())
 
     @property
     def limits(self) -> Limits:
@@ -346,7 +429,7 @@ class Settings(BaseSettings):
         )
 
 
-SECRETS: Final = frozenset({"token_secret", "database_url", "redis_url"})
+SECRETS: Final = frozenset({"token_secret", "database_url", "redis_url", "shared_secrets"})
 """Settings whose value is never shown and never a flag."""
 
 
@@ -421,7 +504,10 @@ def _source(name: str, given: Mapping[str, object] | set[str]) -> str:
 
 
 def _sentence(detail: ErrorDetails, given: Mapping[str, object]) -> str:
-    name = str(detail["loc"][0]) if detail["loc"] else "settings"
+    if not detail["loc"]:
+        # What is wrong with several together names them itself.
+        return detail["msg"].removeprefix("Value error, ")
+    name = str(detail["loc"][0])
     reason = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be").split(", unable to")[0]
     if detail["type"] == "string_pattern_mismatch":
         reason = "must have no blanks"

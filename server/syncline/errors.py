@@ -68,8 +68,48 @@ class Unauthenticated(SynclineError):
 class CredentialExpired(Unauthenticated):
     """The credential was good once; a fresh one will do."""
 
+    def __init__(self, what: str = "the token") -> None:
+        super().__init__(f"{what} has expired")
+
+
+class CredentialUnavailable(SynclineError):
+    """Whether the credential is good cannot be told now: who would have to say so does not answer.
+
+    ``retryAfter`` is in seconds.
+    """
+
+    code = "UNAVAILABLE"
+    retryable = True
+
+    def __init__(self, what: str, *, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(f"sign-in is not available: {what}", retryAfter=retry_after_seconds)
+
+
+class ScopeMissing(SynclineError):
+    """The credential is good, but not for this: its scopes do not include ``scope``."""
+
+    code = "FORBIDDEN"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"the credential lacks the scope {scope!r}", scope=scope)
+
+
+class LoginInUse(SynclineError):
+    """The login to be linked has an identity of its own that owns datasets, or is a member of some."""
+
+    code = "LOGIN_IN_USE"
+
     def __init__(self) -> None:
-        super().__init__("the token has expired")
+        super().__init__("the login has an identity that has data of its own; it cannot be linked to another one")
+
+
+class ApiKeyNotFound(SynclineError):
+    """There is no API key with this id."""
+
+    code = "API_KEY_NOT_FOUND"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"no API key {key!r}", key=key)
 
 
 class GuestLinked(Unauthenticated):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final, NewType, Protocol
 
 from syncline.core.checkpoint import Since
 from syncline.core.commit import Resync, SyncRequest
 from syncline.core.feed import Hint
-from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordKey, Tenant, Version
+from syncline.core.ids import NO_TENANT, DatasetId, DatasetName, Epoch, IdentityId, RecordKey, Tenant, Version
 from syncline.core.limits import Limits
 from syncline.core.linking import Linked, LinkRequest
 from syncline.core.model import (
@@ -27,6 +28,7 @@ from syncline.core.model import (
 from syncline.core.pages import LogRead, Page, PageRequest
 from syncline.core.receipts import ChangeOutcome
 from syncline.core.sharing import Invitation, Member, SharingDecision, SharingRequest
+from syncline.errors import SynclineError
 
 # --- store ------------------------------------------------------------------------------------------------------------
 
@@ -371,23 +373,190 @@ class SharedLimits(Protocol):
 
 # --- who is calling ---------------------------------------------------------------------------------------------------
 
+Issuer = NewType("Issuer", str)
+"""Who made a token and answers for its subject."""
+Subject = NewType("Subject", str)
+ApiKeyId = NewType("ApiKeyId", str)
+
+
+class Scope(StrEnum):
+    """What a credential may be used for. Tokens may be used for all but acting as others."""
+
+    READ = "read"
+    WRITE = "write"
+    ACT_AS = "act-as"
+
+
+USUAL_SCOPES = frozenset({Scope.READ, Scope.WRITE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presented:
+    """What a caller sent to say who it is; nothing of it is verified. ``headers`` are all of its request's.
+
+    Secrets show in no representation.
+    """
+
+    token: str | None = field(default=None, repr=False)
+    api_key: str | None = field(default=None, repr=False)
+    device: str | None = None
+    act_as: str | None = None
+    act_as_device: str | None = None
+    headers: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyUse:
+    """With which secret of an API key somebody signed in."""
+
+    key: ApiKeyId
+    secret_hash: bytes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """A verified credential: whom it stands for, and until when."""
+    """A verified credential: whom it stands for, until when, and for what. ``key``: it is an API key."""
 
     viewer: Viewer
     expires_at: datetime
     guest: bool = False
     """The identity was never signed in."""
+    scopes: frozenset[Scope] = USUAL_SCOPES
+    key: KeyUse | None = None
+
+
+Ended = Callable[[SynclineError], None]
+"""Called, at most once, when a credential does not count any more: Unauthenticated, or what keeps us from knowing."""
 
 
 class Authenticator(Protocol):
     """Turns what a caller sent into whom it stands for."""
 
-    async def authenticate(self, token: str) -> Credential:
-        """Raises Unauthenticated, with a reason that is safe to tell."""
+    async def authenticate(self, presented: Presented) -> Credential:
+        """Raises Unauthenticated, with a reason that is safe to tell; CredentialUnavailable, StoreUnavailable."""
         ...
+
+    def watch(self, credential: Credential, ended: Ended) -> Watch:
+        """Have ``ended`` called, on the event loop, within a second of the credential's being taken back.
+
+        That it expires is for the caller to see: ``expires_at`` says when.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """How somebody signs in: at an issuer, as one of its subjects, in a tenant."""
+
+    issuer: Issuer
+    subject: Subject
+    tenant: Tenant = NO_TENANT
+
+
+class LoginVerifier(Protocol):
+    """Tells whose login a token is."""
+
+    async def login_of(self, token: str) -> Login:
+        """Raises Unauthenticated, CredentialUnavailable; InvalidInput for a good token that is no issuer's."""
+        ...
+
+    def forget(self, login: Login) -> None:
+        """The login has another identity from now on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkedLogin:
+    """A login and since when it has its identity."""
+
+    login: Login
+    identity: IdentityId
+    created_at: datetime
+
+
+class Identities(Protocol):
+    """Keeps which login is which identity. Each method is one transaction; all raise StoreUnavailable."""
+
+    async def identity_of(self, login: Login, *, new_identity: IdentityId, now: datetime) -> IdentityId:
+        """The login's identity, for ever the same one; ``new_identity`` if it comes for the first time.
+
+        Nodes that ask at the same moment get the same answer.
+        """
+        ...
+
+    async def link(self, login: Login, identity: IdentityId, *, now: datetime) -> bool:
+        """Let the login be ``identity`` from now on; False: it was so already.
+
+        Raises LoginInUse if it is another identity now that owns a dataset, or is a member of one.
+        """
+        ...
+
+    async def unlink(self, login: Login) -> bool:
+        """Forget the login: when it comes again it is a new identity. False: it was not known."""
+        ...
+
+    async def logins(self, identity: IdentityId) -> Sequence[LinkedLogin]:
+        """All logins of the identity."""
+        ...
+
+    async def login(self, login: Login) -> LinkedLogin | None:
+        """The login, if it is known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """An API key as it is kept: of its secret only the hash. ``old_hash`` counts until ``old_until``."""
+
+    id: ApiKeyId
+    tenant: Tenant
+    name: str
+    secret_hash: bytes
+    scopes: frozenset[Scope]
+    created_at: datetime
+    expires_at: datetime
+    old_hash: bytes | None = None
+    old_until: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+class ApiKeys(Protocol):
+    """Keeps API keys. Each method is one transaction; all raise StoreUnavailable."""
+
+    async def add(self, key: ApiKey) -> None: ...
+
+    async def found(self, ids: Sequence[ApiKeyId]) -> Mapping[ApiKeyId, ApiKey]:
+        """Those of the keys that exist, revoked and expired ones too."""
+        ...
+
+    async def all(self) -> Sequence[ApiKey]:
+        """Every key, the oldest first."""
+        ...
+
+    async def revoke(self, key: ApiKeyId, *, now: datetime) -> ApiKey:
+        """Revoke it, if that was not done before. Raises ApiKeyNotFound."""
+        ...
+
+    async def rotate(self, key: ApiKeyId, secret_hash: bytes, *, old_until: datetime, expires_at: datetime) -> ApiKey:
+        """Give it a new secret; the one before counts until ``old_until``. Raises ApiKeyNotFound for one that is
+        not there, or revoked."""
+        ...
+
+    async def used(self, keys: Mapping[ApiKeyId, datetime]) -> None:
+        """Note when keys were used last."""
+        ...
+
+
+class CompleteStore(Store, Protocol):
+    """All that a server keeps."""
+
+    @property
+    def identities(self) -> Identities: ...
+
+    @property
+    def api_keys(self) -> ApiKeys: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from syncline.ports import Store
+from syncline.ports import CompleteStore
 from tests.support import stores
 from tests.support.stores import StoreFactory
 
@@ -21,7 +21,7 @@ def store_factory(request: pytest.FixtureRequest, tmp_path: Path) -> StoreFactor
 
 
 @pytest.fixture
-async def store(store_factory: StoreFactory) -> AsyncIterator[Store]:
+async def store(store_factory: StoreFactory) -> AsyncIterator[CompleteStore]:
     store = await store_factory()
     yield store
     await store.close()

@@ -15,9 +15,10 @@ from syncline.core.limits import Limits
 from syncline.core.linking import LinkRequest, LinkRule
 from syncline.core.model import ConflictPolicy, Role
 from syncline.core.sharing import AcceptInvitation, Share, TransferOwnership
-from syncline.ports import Retention, Store
+from syncline.ports import CompleteStore, Retention
 from syncline.storage.sqlite_database import open_database
 from tests.support.builders import ALICE, ALICES_LAPTOP, BOB, NOW, a_request, a_viewer, named, put, remove, text
+from tests.support.logins import a_login, an_api_key
 from tests.support.sharing import an_invitation, code_hash, share
 from tests.support.stores import create, synced, write
 
@@ -45,7 +46,7 @@ class Full:
     """Of a guest that has signed in."""
 
 
-async def fill(store: Store) -> Full:
+async def fill(store: CompleteStore) -> Full:
     """Write everything that can be stored."""
     requests: list[SyncRequest] = []
     datasets: set[DatasetId] = set()
@@ -86,6 +87,7 @@ async def fill(store: Store) -> Full:
             await sync(a_request(put("anew"), viewer=BOB, ref=ref))
     datasets.add((await create(store, named("empty"), viewer=BOB)).id)
     await store.update_dataset(BOB, named("empty"), ConflictPolicy.MERGE, now=NOW + _DAY)
+    await _sign_in(store)
     datasets |= await _share(store)
     link = LinkRequest(guest=guest_id(2), viewer=BOB, rule=LinkRule.MERGE, limits=Limits(), now=NOW)
     await store.create_guest(NEW_GUEST, now=NOW)
@@ -93,7 +95,7 @@ async def fill(store: Store) -> Full:
     return Full(datasets=sorted(datasets), requests=requests, link=link)
 
 
-async def _share(store: Store) -> set[DatasetId]:
+async def _share(store: CompleteStore) -> set[DatasetId]:
     """Members and invitations of a live dataset, what is left of those of a deleted one, and one that changed hands."""
     for act in (
         Share(identity=BOB.identity, role=Role.EDITOR),
@@ -115,8 +117,20 @@ async def _share(store: Store) -> set[DatasetId]:
     return {deleted.id, alices.head.id}
 
 
+async def _sign_in(store: CompleteStore) -> None:
+    """Logins, two of one identity, and keys of every state."""
+    for subject in ("plain", "Ünï😀", "other"):
+        await store.identities.identity_of(a_login(subject), new_identity=OTHER_SCRIPTS.identity, now=NOW)
+    used, rotated, revoked = an_api_key("used"), an_api_key("rotated"), an_api_key("revoked")
+    for key in (used, rotated, revoked):
+        await store.api_keys.add(key)
+    await store.api_keys.used({used.id: NOW})
+    await store.api_keys.rotate(rotated.id, b"n" * 32, old_until=NOW, expires_at=NOW + _DAY)
+    await store.api_keys.revoke(revoked.id, now=NOW)
+
+
 def fill_large(path: Path, *, records: int) -> None:
-    """So many records, half as many receipts, and for each 500 records a dataset, a member and an invitation."""
+    """So many records, half as many receipts, and for each 500 records a dataset and one row of all else."""
     database = open_database(path, None)
     connection = database.writes.connection
     per_dataset = 500
@@ -143,6 +157,12 @@ def fill_large(path: Path, *, records: int) -> None:
         connection.execute("INSERT INTO members VALUES (?1, 'a-member', 'EDITOR', 1)", (number,))
         connection.execute(
             "INSERT INTO invitations VALUES (randomblob(16), randomblob(32), ?1, 'VIEWER', 1, 1, 2)", (number,)
+        )
+        connection.execute("INSERT INTO logins VALUES ('issuer', 'subject-' || ?1, '', 'owner-' || ?1, 1)", (number,))
+        connection.execute(
+            "INSERT INTO api_keys VALUES"
+            " ('key-' || ?1, '', 'a key', randomblob(32), NULL, NULL, 'read', 1, 2, NULL, NULL)",
+            (number,),
         )
     connection.execute("COMMIT")
     database.close()

@@ -13,13 +13,13 @@ from syncline.core.ids import DatasetId
 from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Record, Viewer
 from syncline.core.pages import LogRead, Page, PageRequest
-from syncline.ports import Store, Synced
+from syncline.ports import CompleteStore, Store, Synced
 from syncline.storage.postgres import PostgresStore
 from syncline.storage.sqlite import SqliteStore
 from tests.support.builders import ALICE, NOW, a_dataset_id, a_request, named
 from tests.support.postgres import PostgresServer
 
-StoreFactory = Callable[[], Awaitable[Store]]
+StoreFactory = Callable[[], Awaitable[CompleteStore]]
 """Opens the store on one database of the test's own; again after a close, as a server does that starts anew."""
 
 

@@ -8,10 +8,11 @@ from typing import TypeAlias
 import strawberry
 
 from syncline.core.model import Viewer
-from syncline.errors import Unauthenticated
-from syncline.ports import Credential
+from syncline.errors import ScopeMissing, Unauthenticated
+from syncline.ports import Credential, Scope
 from syncline.service.datasets import Datasets
 from syncline.service.guests import Guests
+from syncline.service.logins import Logins
 from syncline.service.presence import Presence
 from syncline.service.sharing import Sharing
 from syncline.service.subscriptions import Subscriptions
@@ -20,7 +21,7 @@ from syncline.service.sync import Syncs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """All that resolvers may call."""
+    """All that resolvers may call. ``logins`` None: there is no issuer, so there are no logins."""
 
     datasets: Datasets
     guests: Guests
@@ -28,6 +29,7 @@ class Services:
     syncs: Syncs
     subscriptions: Subscriptions
     presence: Presence
+    logins: Logins | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,11 @@ class Context:
         if self.credential is None:
             raise Unauthenticated("send a token as Authorization: Bearer …")
         return self.credential.viewer
+
+    def require(self, scope: Scope) -> None:
+        """Raises ScopeMissing for a caller who is known, and may not do what needs ``scope``."""
+        if self.credential is not None and scope not in self.credential.scopes:
+            raise ScopeMissing(scope)
 
 
 Info: TypeAlias = strawberry.Info[Context, None]

@@ -39,6 +39,7 @@ from syncline.api.events import CoreEvent, event_of
 from syncline.api.projections import Projections
 from syncline.api.subscriptions import EventSource
 from syncline.logs import new_id
+from syncline.ports import Scope
 from syncline.service.sinks import Sink
 
 _encode = msgspec.json.Encoder().encode
@@ -57,6 +58,14 @@ _KINDS = {
     OperationType.MUTATION: OperationKind.MUTATION,
     OperationType.SUBSCRIPTION: OperationKind.SUBSCRIPTION,
 }
+
+
+_NEEDED = {
+    OperationKind.QUERY: Scope.READ,
+    OperationKind.MUTATION: Scope.WRITE,
+    OperationKind.SUBSCRIPTION: Scope.READ,
+}
+"""What a credential must be good for. This is the one place that asks, for both transports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +139,7 @@ class Operation:
         self._operation = operation
 
     async def execute(self, variables: Mapping[str, Any], context: Context) -> Response:
-        """Execute a query or mutation. Errors are in the response; nothing is raised for them."""
+        """Execute a query or mutation. Errors are in the response; nothing is raised for them, but ScopeMissing."""
         executor = self._executor(variables, context)
         if isinstance(executor, Response):
             return executor
@@ -138,7 +147,7 @@ class Operation:
         return _response(result if isinstance(result, ExecutionResult) else await result, context)
 
     async def subscribe(self, variables: Mapping[str, Any], context: Context) -> Subscription | Response:
-        """Open a subscription; a Response says why there is none."""
+        """Open a subscription; a Response says why there is none. Raises ScopeMissing."""
         executor = self._executor(variables, context)
         if isinstance(executor, Response):
             return executor
@@ -152,6 +161,7 @@ class Operation:
         return Subscription(source, self._cohorts.setdefault(cohort, executor), cohort)
 
     def _executor(self, variables: Mapping[str, Any], context: Context) -> Executor[Context] | Response:
+        context.require(_NEEDED[self.kind])
         executor = self._built(variables, context)
         if isinstance(executor, _Executor):
             operation = self._operation

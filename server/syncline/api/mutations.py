@@ -13,10 +13,11 @@ from syncline.api.presence import Present
 from syncline.api.scalars import JSON, json_of_input, since_of
 from syncline.api.sharing import SharingMutation
 from syncline.api.sync_results import sync_result
-from syncline.api.types import Dataset, SyncResult
+from syncline.api.types import Dataset, LoginLinked, SyncResult
 from syncline.core.commit import Resync
-from syncline.core.ids import dataset_name, mutation_id
+from syncline.core.ids import dataset_name, mutation_id, shown
 from syncline.core.model import ConflictPolicy, Role
+from syncline.errors import InvalidInput
 
 
 @strawberry.type
@@ -72,3 +73,17 @@ class Mutation(GuestMutation, SharingMutation):
             info.context.viewer, dataset.value(), json_of_input(state, "state")
         )
         return Present.of(present)
+
+    @strawberry.mutation(
+        description=(
+            "Let another login be this identity, too: whoever signs in with it sees the same data. `token` is a fresh "
+            "token of that login, from a provider that the server knows. A login that has data of its own is refused "
+            "(`LOGIN_IN_USE`). Linking it again changes nothing."
+        )
+    )
+    async def link_login(self, info: Info, token: str) -> LoginLinked:
+        viewer, logins = info.context.viewer, info.context.services.logins
+        if logins is None:
+            raise InvalidInput("token", "there is no issuer whose logins could be linked")
+        linked = await logins.link(viewer, token)
+        return LoginLinked(identity_id=strawberry.ID(shown(linked.viewer.identity)), new=linked.new)

@@ -324,6 +324,12 @@ class ChangePage:
     has_more: bool
 
 
+@strawberry.type(description="A login leads to this identity now.")
+class LoginLinked:
+    identity_id: strawberry.ID
+    new: bool = strawberry.field(description="False: it did so already.")
+
+
 SyncResult: TypeAlias = Annotated[
     SyncApplied | SyncConflicted | ResyncRequired,
     strawberry.union("SyncResult", description="The outcome of a sync. A conflict is an outcome, not an error."),

@@ -18,7 +18,7 @@ from syncline.core.guests import may_be_guest
 from syncline.core.ids import NO_TENANT, IdentityId, device_id, identity_id, shown, tenant, tenant_of
 from syncline.core.model import Viewer
 from syncline.errors import CredentialExpired, InvalidInput, Unauthenticated
-from syncline.ports import Authenticator, Clock, Credential, GuestToken
+from syncline.ports import Authenticator, Clock, Credential, Ended, GuestToken, Presented, Watch
 
 TYPE: Final = "guest+jwt"
 
@@ -101,13 +101,18 @@ class GuestAuthenticator:
         self._check = check
         self._otherwise = otherwise
 
-    async def authenticate(self, token: str) -> Credential:
+    async def authenticate(self, presented: Presented) -> Credential:
         """Raises Unauthenticated, with a reason that is safe to tell; of guests also StoreUnavailable."""
-        if len(token) > MOST_BYTES or not is_guest_token(token):
-            return await self._otherwise.authenticate(token)
+        token = presented.token
+        if token is None or presented.api_key is not None or len(token) > MOST_BYTES or not is_guest_token(token):
+            return await self._otherwise.authenticate(presented)
         viewer, expires_at = self._tokens.verified(token)
         # Also with an expired token: renewing it would lead nowhere.
         await self._check(viewer.identity)
         if self._clock() >= expires_at:
             raise CredentialExpired
         return Credential(viewer=viewer, expires_at=expires_at, guest=True)
+
+    def watch(self, credential: Credential, ended: Ended) -> Watch:
+        """A guest's may end because it signed in; who has a socket watches for that by itself."""
+        return self._otherwise.watch(credential, ended)

@@ -80,7 +80,8 @@ class Caller:
         configured = settings.token_secret.get_secret_value() if settings.token_secret else None
         secret = existing_secret(configured=configured, folder=settings.data)
         viewer = Viewer(identity=identity_id(self.identity), device=device_id(self.device))
-        return mint(secret.value, viewer, timedelta(days=settings.token_lifetime_days), datetime.now(UTC))
+        lifetime = timedelta(days=settings.token_lifetime_days)
+        return mint(secret.value, viewer, lifetime, datetime.now(UTC), tenant_claim=settings.tenant_claim)
 
     def _given_token(self) -> str:
         if not self.token:

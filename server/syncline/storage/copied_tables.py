@@ -25,6 +25,8 @@ class CopiedTable:
     """The column whose texts may be long, if there is one."""
     by_id: bool
     """Whether the key begins with an id, which is bytes; all other columns of keys are texts."""
+    changes_alone: bool = False
+    """Whether it may change while no dataset and no receipt does."""
 
     @property
     def before_all(self) -> Row:
@@ -76,6 +78,7 @@ INVITATIONS: Final = CopiedTable(
     key_columns=1,
     text=None,
     by_id=True,
+    changes_alone=True,
 )
 GUESTS: Final = CopiedTable(
     "guests",
@@ -83,8 +86,28 @@ GUESTS: Final = CopiedTable(
     key_columns=1,
     text=4,
     by_id=False,
+    changes_alone=True,
 )
-TABLES: Final = (DATASETS, RECORDS, RECEIPTS, MEMBERS, INVITATIONS, GUESTS)
+LOGINS: Final = CopiedTable(
+    "logins",
+    ("issuer", "subject", "tenant", "identity", "created_at"),
+    key_columns=3,
+    text=None,
+    by_id=False,
+    changes_alone=True,
+)
+API_KEYS: Final = CopiedTable(
+    "api_keys",
+    (
+        *("id", "tenant", "name", "secret_hash", "old_hash", "old_until", "scopes", "created_at", "expires_at"),
+        *("revoked_at", "last_used_at"),
+    ),
+    key_columns=1,
+    text=None,
+    by_id=False,
+    changes_alone=True,
+)
+TABLES: Final = (DATASETS, RECORDS, RECEIPTS, MEMBERS, INVITATIONS, GUESTS, LOGINS, API_KEYS)
 """In the order in which they are copied."""
 
 

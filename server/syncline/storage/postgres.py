@@ -35,6 +35,7 @@ from syncline.metrics import Metrics
 from syncline.ports import Access, GuestLink, HeadMark, Oldest, Pruned, Retention, Shared, Synced, Usage
 from syncline.storage import postgres_datasets, postgres_linking, postgres_pruning, postgres_sharing
 from syncline.storage.postgres_connections import Connections
+from syncline.storage.postgres_identities import PostgresApiKeys, PostgresIdentities
 from syncline.storage.postgres_syncs import Syncs
 from syncline.storage.postgres_texts import prefix_range, storable
 from syncline.storage.rows import head_of, record_of, time_of
@@ -57,6 +58,8 @@ class PostgresStore:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._syncs = Syncs(connections)
+        self.identities = PostgresIdentities(connections)
+        self.api_keys = PostgresApiKeys(connections)
 
     async def close(self) -> None:
         await self._syncs.close()

@@ -121,7 +121,11 @@ class Connections:
 
     async def read(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         """The rows of a named query that only reads. Raises StoreUnavailable."""
-        return await self._again(lambda connection: connection.fetch(self.sql[query], *arguments))
+        return await self.select(self.sql[query], *arguments)
+
+    async def select(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+        """The rows of a statement that only reads. Raises StoreUnavailable."""
+        return await self._again(lambda connection: connection.fetch(statement, *arguments))
 
     async def read_by(self, work: Callable[[Connection, Mapping[str, str]], Awaitable[T]]) -> T:
         """What ``work`` makes of what it reads. Raises StoreUnavailable."""

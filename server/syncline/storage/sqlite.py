@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
+
+import apsw
 
 from syncline.core.checkpoint import Since
 from syncline.core.commit import Resync, SyncRequest
@@ -20,10 +22,13 @@ from syncline.metrics import Metrics, unmeasured
 from syncline.ports import Access, GuestLink, HeadMark, Oldest, Pruned, Retention, Shared, Synced, Usage
 from syncline.storage import sqlite_datasets, sqlite_linking, sqlite_log, sqlite_pruning, sqlite_sharing, sqlite_sync
 from syncline.storage.sqlite_database import Database, open_database, renew_epoch
+from syncline.storage.sqlite_identities import SqliteApiKeys, SqliteIdentities
 from syncline.storage.sqlite_readers import Readers
 from syncline.storage.sqlite_writer import Writer
 
 __all__ = ["SqliteStore", "renew_epoch"]
+
+T = TypeVar("T")
 
 
 class SqliteStore:
@@ -53,6 +58,9 @@ class SqliteStore:
         waited = unmeasured if metrics is None else metrics.store_pool_wait_seconds.observe
         self._writer = Writer(database.writes, waited=waited)
         self._readers = Readers(database.readers, waited=waited)
+        transactions = _Transactions(self._writer, self._readers)
+        self.identities = SqliteIdentities(transactions)
+        self.api_keys = SqliteApiKeys(transactions)
         if metrics is not None:
             metrics.read_off(metrics.store_pool_size, lambda: self._readers.connections)
             metrics.read_off(metrics.store_pool_in_use, lambda: self._readers.in_use)
@@ -175,3 +183,17 @@ class SqliteStore:
 
     async def usage(self, owner: IdentityId) -> Usage:
         return await self._readers.run(lambda lookups: lookups.usage(owner))
+
+
+class _Transactions:
+    """Logins and API keys go through the same threads as all else."""
+
+    def __init__(self, writer: Writer, readers: Readers) -> None:
+        self._writer = writer
+        self._readers = readers
+
+    def read(self, work: Callable[[apsw.Connection], T]) -> Awaitable[T]:
+        return self._readers.run(lambda lookups: work(lookups.connection))
+
+    def write(self, work: Callable[[apsw.Connection], T]) -> Awaitable[T]:
+        return self._writer.run(lambda writes: work(writes.connection))

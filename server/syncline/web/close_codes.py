@@ -38,9 +38,9 @@ class CloseCode(IntEnum):
     TRY_AGAIN_LATER = (
         1013,
         "Try again later",
-        "the server cannot go on with this socket now: overload, the identity or its address has as much open or sent "
-        "as it may, a subscription's log cannot be read, the device took nothing for `stallTimeout`, or a fault of the "
-        "server's own",
+        "the server cannot go on with this socket now: overload, a credential that cannot be looked up, the identity "
+        "or its address has as much open or sent as it may, a subscription's log cannot be read, the device took "
+        "nothing for `stallTimeout`, or a fault of the server's own",
         True,
     )
     BAD_REQUEST = (4400, "Bad request", "a message is not one of this protocol", False)
@@ -53,7 +53,8 @@ class CloseCode(IntEnum):
     FORBIDDEN = (
         4403,
         "Forbidden",
-        "the credential has expired, or is a guest's who has signed in; come back with a fresh one",
+        "the credential has expired, was revoked while the socket was open, or is a guest's who has signed in; come "
+        "back with a fresh one",
         True,
     )
     SUBPROTOCOL_NOT_ACCEPTABLE = (

@@ -11,11 +11,21 @@ from typing import Any
 
 from syncline.api.context import Context, Services
 from syncline.api.engine import Engine, OperationKind, Subscription
+from syncline.api.errors import error_body
 from syncline.core.ids import IdentityId
-from syncline.errors import CredentialExpired, GuestLinked, LimitExceeded, RateLimited, SynclineError, Unauthenticated
+from syncline.errors import (
+    CredentialExpired,
+    CredentialUnavailable,
+    GuestLinked,
+    LimitExceeded,
+    RateLimited,
+    ScopeMissing,
+    SynclineError,
+    Unauthenticated,
+)
 from syncline.logs import get_logger
 from syncline.metrics import Metrics
-from syncline.ports import Authenticator, Clock, Credential
+from syncline.ports import Authenticator, Clock, Credential, Watch
 from syncline.service.guest_standings import GuestWatch
 from syncline.service.sinks import SinkClosed
 from syncline.web.admission import Admission, Place
@@ -29,18 +39,22 @@ from syncline.web.mutations import Mutations
 from syncline.web.operations import ActiveOperation
 from syncline.web.outlets import Outlet, Receive, Scope, Send
 from syncline.web.protocol import (
+    AUTHORIZE_ACK,
     CONNECTION_ACK,
     PING,
+    Authorize,
     Complete,
     ConnectionInit,
     Ping,
     Pong,
     ProtocolViolation,
     Subscribe,
+    authorize_error,
     close_reason,
     decode,
     pong,
 )
+from syncline.web.renewal import renewed
 from syncline.web.request_ids import request_id
 from syncline.web.sender import Sender
 
@@ -103,6 +117,7 @@ class Connection:
         "_subscriptions",
         "_tasks",
         "_timer",
+        "_watch",
     )
 
     def __init__(self, backend: Backend, scope: Scope, receive: Receive, send: Send, outlet: Outlet) -> None:
@@ -120,6 +135,7 @@ class Connection:
         self._place: Place | None = None
         self._pace = MessagePace(backend.limits, now)
         self._guest: GuestWatch | None = None
+        self._watch: Watch | None = None
         self._operations: dict[str, ActiveOperation] = {}
         self._subscriptions = self._in_flight = 0
         """Operations of which is known what they are, by that."""
@@ -144,6 +160,7 @@ class Connection:
             if self._guest is not None:
                 self._guest.close()
                 self._guest = None
+            self._unwatch()
             self._closing = self._closing or CloseCode.NORMAL
             for operation in list(self._operations.values()):
                 operation.stop()
@@ -190,6 +207,8 @@ class Connection:
         match decode(text):
             case ConnectionInit() as init:
                 await self._initialise(init)
+            case Authorize() as authorize:
+                await self._renew(authorize)
             case Subscribe() as subscribe:
                 self._subscribe(subscribe)
             case Complete() as complete:
@@ -207,23 +226,64 @@ class Connection:
         self._heartbeat.initialised = True
         try:
             async with asyncio.timeout(_AUTHENTICATION_SECONDS):
-                credential = await credential_of_init(self._backend.authenticator, init.payload, self._scope["headers"])
+                credential = await credential_of_init(
+                    self._backend.authenticator, init.payload, self._scope["headers"], self._address
+                )
                 if credential.guest:
                     standings = self._backend.services.guests.standings
                     self._guest = await standings.watch(credential.viewer.identity, self._look_at_guest)
-        except Unauthenticated as error:
+        except (Unauthenticated, ScopeMissing) as error:
             await self._backend.admission.without_credential(self._scope)
             raise ProtocolViolation(_code_of(error), error.message) from None
         except TimeoutError:
             raise ProtocolViolation(CloseCode.TRY_AGAIN_LATER, "the credential could not be verified in time") from None
         self._place = await self._backend.admission.enter(credential.viewer.identity)
+        # A socket is open for long, and nobody looks at them again.
+        self._scope["headers"] = []
+        self._adopt(credential)
+        self._sender.put(CONNECTION_ACK)
+        self._look()
+
+    async def _renew(self, authorize: Authorize) -> None:
+        """Take a fresh credential; one that is refused changes nothing."""
+        if self._credential is None:
+            raise ProtocolViolation(CloseCode.UNAUTHORIZED, CloseCode.UNAUTHORIZED.meaning)
+        try:
+            async with asyncio.timeout(_AUTHENTICATION_SECONDS):
+                credential = await renewed(
+                    self._backend.authenticator, self._credential, authorize.payload, self._address
+                )
+        except SynclineError as error:
+            self._sender.put(authorize_error(error_body(error, request_id())))
+        except TimeoutError:
+            late = CredentialUnavailable("it could not be verified in time")
+            self._sender.put(authorize_error(error_body(late, request_id())))
+        else:
+            self._adopt(credential)
+            self._sender.put(AUTHORIZE_ACK)
+            self._look()
+
+    def _adopt(self, credential: Credential) -> None:
+        self._unwatch()
         now = self._loop.time()
         self._heartbeat.expires_at = now + (credential.expires_at - self._backend.clock()).total_seconds()
         self._credential = credential
-        # A socket is open for long, and nobody looks at them again.
-        self._scope["headers"] = []
-        self._sender.put(CONNECTION_ACK)
-        self._look()
+        self._watch = self._backend.authenticator.watch(credential, self._credential_ended)
+
+    def _unwatch(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+
+    def _credential_ended(self, error: SynclineError) -> None:
+        # What had been good is told as what has expired: the device may come back with another one.
+        code = CloseCode.FORBIDDEN if isinstance(error, Unauthenticated) else CloseCode.TRY_AGAIN_LATER
+        self.close(code, error.message)
+
+    @property
+    def _address(self) -> str | None:
+        peer = self._scope.get("client")
+        return None if peer is None else str(peer[0])
 
     def _subscribe(self, subscribe: Subscribe) -> None:
         if self._credential is None:
@@ -365,6 +425,6 @@ class Connection:
             await asyncio.wait(self._tasks)
 
 
-def _code_of(error: Unauthenticated) -> CloseCode:
+def _code_of(error: SynclineError) -> CloseCode:
     """Whoever had a good credential may come back with another one."""
     return CloseCode.FORBIDDEN if isinstance(error, CredentialExpired | GuestLinked) else CloseCode.UNAUTHORIZED

@@ -21,9 +21,11 @@ from syncline.api.engine import OperationKind, Response
 from syncline.api.errors import error_body
 from syncline.errors import (
     BadRequest,
+    CredentialUnavailable,
     LimitExceeded,
     Overloaded,
     RateLimited,
+    ScopeMissing,
     StoreUnavailable,
     SynclineError,
     Unauthenticated,
@@ -120,10 +122,11 @@ class GraphqlHttp:
             raise _Answered(408, BadRequest("the body did not arrive in time"), {"connection": "close"}) from None
 
     async def _authenticate(self, request: Request) -> Credential | None:
-        """None: there is no credential, and the caller may do without. Raises Unauthenticated, RateLimited."""
+        """None: there is none, and the caller may do without. Raises what ``authenticate`` raises, and RateLimited."""
         admission = self._backend.admission
+        address = None if request.client is None else request.client.host
         try:
-            credential = await credential_of_headers(self._backend.authenticator, request.scope["headers"])
+            credential = await credential_of_headers(self._backend.authenticator, request.scope["headers"], address)
         except Unauthenticated:
             await admission.without_credential(request.scope)
             raise
@@ -180,11 +183,13 @@ def _status_of(error: Exception) -> tuple[int, Mapping[str, str]]:
     match error:
         case Unauthenticated():
             return 401, {"www-authenticate": 'Bearer error="invalid_token"'}
+        case ScopeMissing():
+            return 403, {}
         case LimitExceeded():
             return 413, {}
         case RateLimited():
             return 429, {"retry-after": f"{math.ceil(error.retry_after_seconds)}"}
-        case Overloaded() | StoreUnavailable():
+        case Overloaded() | StoreUnavailable() | CredentialUnavailable():
             return 503, {"retry-after": "1"}
         case SynclineError():
             return 400, {}

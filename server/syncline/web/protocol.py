@@ -49,6 +49,12 @@ class ConnectionInit(msgspec.Struct, frozen=True, tag_field="type", tag="connect
     payload: dict[str, Any] | None = None
 
 
+class Authorize(msgspec.Struct, frozen=True, tag_field="type", tag="authorize"):
+    """An extension of ours: a fresh credential for a connection that is open."""
+
+    payload: dict[str, Any] | None = None
+
+
 class Ping(msgspec.Struct, frozen=True, tag_field="type", tag="ping"):
     """``payload`` is the JSON text of an object or of null, to be sent back as it came."""
 
@@ -68,7 +74,7 @@ class Complete(msgspec.Struct, frozen=True, tag_field="type", tag="complete"):
     id: OperationId
 
 
-ClientMessage = ConnectionInit | Ping | Pong | Subscribe | Complete
+ClientMessage = ConnectionInit | Authorize | Ping | Pong | Subscribe | Complete
 
 _decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 _server_only = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -90,6 +96,8 @@ def decode(text: str) -> ClientMessage:
 # --- to the client ----------------------------------------------------------------------------------------------------
 
 CONNECTION_ACK = b'{"type":"connection_ack"}'
+AUTHORIZE_ACK = b'{"type":"pong","payload":{"type":"authorize_ack"}}'
+"""In a pong: any client of the protocol takes one, with any payload and at any time. Another type would be its end."""
 PING = b'{"type":"ping"}'
 
 
@@ -109,6 +117,10 @@ def before_payload(operation_id: str) -> bytes:
 
 def error(operation_id: str, errors: Sequence[object] | msgspec.Raw) -> bytes:
     return b'{"id":' + _encode(operation_id) + b',"type":"error","payload":' + _encode(errors) + b"}"
+
+
+def authorize_error(error: object) -> bytes:
+    return b'{"type":"pong","payload":{"type":"authorize_error","error":' + _encode(error) + b"}}"
 
 
 def complete(operation_id: str) -> bytes:

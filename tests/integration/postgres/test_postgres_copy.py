@@ -21,13 +21,13 @@ from syncline.core.ids import NO_TENANT, Version
 from syncline.core.model import DatasetRef, DatasetScope, Position
 from syncline.core.pages import PageRequest
 from syncline.errors import StartRefused
-from syncline.ports import Store, Synced
+from syncline.ports import CompleteStore, Synced
 from syncline.storage.copied_tables import TABLES
 from syncline.storage.postgres import PostgresStore
 from syncline.storage.sqlite import SqliteStore
 from tests.support.builders import ALICE, ALICES_LAPTOP, BOB, NOW, a_request, by_id, named, put, remove
 from tests.support.command_line import done, environment, refused, syncline
-from tests.support.full_database import NEW_GUEST, OWNERS, VIEWERS, Full, fill, fill_large
+from tests.support.full_database import NEW_GUEST, OTHER_SCRIPTS, OWNERS, VIEWERS, Full, fill, fill_large
 from tests.support.postgres import PostgresServer
 from tests.support.stores import checkpoint, create, keys, read, read_all, synced, write
 
@@ -69,7 +69,7 @@ async def marker(url: str) -> dict[str, Any] | None:
 # --- what is copied ---------------------------------------------------------------------------------------------------
 
 
-async def seen(store: Store, full: Full) -> list[Any]:
+async def seen(store: CompleteStore, full: Full) -> list[Any]:
     """All that the port tells about what is stored."""
     link = full.link
     epoch = await store.epoch()
@@ -93,6 +93,7 @@ async def seen(store: Store, full: Full) -> list[Any]:
             facts.append(await store.access(NO_TENANT, head.id))
     facts.append(await store.linked_guests([link.guest, NEW_GUEST]))
     facts.append((await store.link_guest(link)).linked)
+    facts += [await store.api_keys.all(), await store.identities.logins(OTHER_SCRIPTS.identity)]
     # Whoever synced before does so again.
     again = [await store.sync(replace(request, since=START), PageRequest()) for request in full.requests]
     # Two are of datasets that were deleted since.
@@ -140,6 +141,10 @@ def holds_every_kind(source: Path) -> None:
         "FROM invitations WHERE uses_left > 1",
         "FROM guests WHERE outcome IS NOT NULL",
         "FROM guests WHERE linked_to IS NULL",
+        "FROM logins WHERE tenant = ''",
+        "FROM api_keys WHERE old_hash IS NOT NULL",
+        "FROM api_keys WHERE revoked_at IS NOT NULL",
+        "FROM api_keys WHERE last_used_at IS NOT NULL",
         "FROM receipts WHERE version IS NULL",
         "FROM receipts WHERE device = ''",
         "FROM receipts WHERE outcomes LIKE '%CONFLICT%'",
@@ -240,10 +245,11 @@ async def test_a_copy_that_is_killed_again_and_again_goes_on_where_it_was(
     printed = done(await copy(url, tmp_path))
 
     assert printed[0].startswith(
-        "200 datasets, 100,000 records, 50,000 receipts, 200 members, 200 invitations, 200 guests: equal on both sides"
+        "200 datasets, 100,000 records, 50,000 receipts, 200 members, 200 invitations, 200 guests, 200 logins, "
+        "200 api_keys: equal on both sides"
     )
     written = int(printed[1].partition(" rows")[0].replace(",", ""))
-    assert written < 150_800 - places[-1][1] + 1
+    assert written < 151_200 - places[-1][1] + 1
     assert await marker(url) is None
     assert await query(url, "SELECT count(*) FROM syncline.records") == 100_000
     assert await query(url, "SELECT count(*) FROM syncline.owners") == 200
@@ -272,9 +278,10 @@ async def test_what_changed_on_the_way_is_noticed_and_a_restart_begins_anew(
     assert still is not None
     assert "or the source has changed since: --restart drops it" in moved_on
     assert anew[0].startswith(
-        "201 datasets, 100,001 records, 50,001 receipts, 200 members, 200 invitations, 200 guests: equal on both sides"
+        "201 datasets, 100,001 records, 50,001 receipts, 200 members, 200 invitations, 200 guests, 200 logins, "
+        "200 api_keys: equal on both sides"
     )
-    assert anew[1].startswith("150,803 rows written")
+    assert anew[1].startswith("151,203 rows written")
 
 
 @pytest.mark.parametrize("table", [table.name for table in TABLES])

@@ -10,6 +10,7 @@ from tests.planted.bugs import (
     checkpoints,
     commits,
     conflicts,
+    credentials,
     delivery,
     devices,
     feeds,
@@ -41,4 +42,5 @@ BUGS: tuple[PlantedBug, ...] = (
     *presence.BUGS,
     *guests.BUGS,
     *devices.BUGS,
+    *credentials.BUGS,
 )

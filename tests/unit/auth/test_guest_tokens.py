@@ -14,7 +14,7 @@ from syncline.core.guests import guest_id, may_be_guest
 from syncline.core.ids import DeviceId, IdentityId, Tenant
 from syncline.core.model import Viewer
 from syncline.errors import CredentialExpired, GuestLinked, Unauthenticated
-from syncline.ports import Credential
+from syncline.ports import Credential, Presented
 
 SECRET = b"a secret of the tests, 32 bytes or more"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -55,13 +55,13 @@ async def test_a_guests_token_stands_for_guest_and_device_until_it_expires(
 ) -> None:
     token = tokens.mint(GUEST)
     assert (token.expires_at, token.renewable_until) == (NOW + 30 * A_DAY, NOW + 395 * A_DAY)
-    credential = await authenticator.authenticate(token.text)
+    credential = await authenticator.authenticate(Presented(token=token.text))
     assert credential == Credential(viewer=GUEST, expires_at=token.expires_at, guest=True)
     clock.now = token.expires_at - timedelta(seconds=1)
-    await authenticator.authenticate(token.text)
+    await authenticator.authenticate(Presented(token=token.text))
     clock.now = token.expires_at
     with pytest.raises(CredentialExpired):
-        await authenticator.authenticate(token.text)
+        await authenticator.authenticate(Presented(token=token.text))
 
 
 def test_it_can_be_read_for_renewal_as_long_as_promised(tokens: JwtGuestTokens, clock: Clock) -> None:
@@ -79,10 +79,10 @@ def test_a_guest_of_a_tenant_stays_one(tokens: JwtGuestTokens) -> None:
 
 
 async def test_other_tokens_are_left_to_the_other_authenticator(authenticator: GuestAuthenticator) -> None:
-    credential = await authenticator.authenticate(mint(SECRET, ALICE, A_DAY, NOW))
+    credential = await authenticator.authenticate(Presented(token=mint(SECRET, ALICE, A_DAY, NOW)))
     assert (credential.viewer, credential.guest) == (ALICE, False)
     with pytest.raises(Unauthenticated):
-        await authenticator.authenticate("junk")
+        await authenticator.authenticate(Presented(token="junk"))
 
 
 async def test_a_linked_guest_is_refused_also_with_a_token_that_has_expired(
@@ -94,10 +94,10 @@ async def test_a_linked_guest_is_refused_also_with_a_token_that_has_expired(
     authenticator = GuestAuthenticator(tokens, clock, all_are_linked, otherwise=TokenAuthenticator(SECRET, clock))
     token = tokens.mint(GUEST)
     with pytest.raises(GuestLinked):
-        await authenticator.authenticate(token.text)
+        await authenticator.authenticate(Presented(token=token.text))
     clock.now = token.expires_at + A_DAY
     with pytest.raises(GuestLinked):
-        await authenticator.authenticate(token.text)
+        await authenticator.authenticate(Presented(token=token.text))
 
 
 # --- what is not one of ours ------------------------------------------------------------------------------------------
@@ -125,14 +125,14 @@ async def test_what_is_signed_with_the_secret_of_all_tokens_is_no_guests(
         with pytest.raises(Unauthenticated):
             tokens.read(token)
         with pytest.raises(Unauthenticated):
-            await authenticator.authenticate(token)
+            await authenticator.authenticate(Presented(token=token))
     # A guest's token that says it is another kind is verified as such, and is none.
     header, body, signature = tokens.mint(GUEST).text.split(".")
     plain = jwt.encode({}, b"x" * 32).split(".")[0]
     with pytest.raises(Unauthenticated):
-        await authenticator.authenticate(f"{plain}.{body}.{signature}")
+        await authenticator.authenticate(Presented(token=f"{plain}.{body}.{signature}"))
     with pytest.raises(Unauthenticated):
-        await authenticator.authenticate(f"{header}.{body}.{signature[:-4]}AAAA")
+        await authenticator.authenticate(Presented(token=f"{header}.{body}.{signature[:-4]}AAAA"))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ async def test_a_token_with_wrong_claims_is_refused_even_if_it_is_signed(
 ) -> None:
     token = signed(tokens._key, **changes)
     with pytest.raises(Unauthenticated):
-        await authenticator.authenticate(token)
+        await authenticator.authenticate(Presented(token=token))
 
 
 @pytest.mark.parametrize("text", ["", ".", "a.b.c", "x" * 10_000, "\x00", "ü.ü.ü", "e30.e30."])

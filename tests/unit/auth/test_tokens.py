@@ -19,11 +19,12 @@ from syncline.auth.tokens import TokenAuthenticator, mint
 from syncline.core.ids import DeviceId, IdentityId
 from syncline.core.model import Viewer
 from syncline.errors import Unauthenticated
-from syncline.ports import Credential
+from syncline.ports import Credential, Presented
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ALICE = Viewer(identity=IdentityId("alice"), device=DeviceId("phone"))
+NO_JWT = "a.b.c"
 BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -54,7 +55,7 @@ def claiming(**claims: Any) -> str:
 
 
 async def accepted(token: str, clock: Clock | None = None) -> Credential:
-    return await TokenAuthenticator(SECRET, clock or Clock()).authenticate(token)
+    return await TokenAuthenticator(SECRET, clock or Clock()).authenticate(Presented(token=token))
 
 
 async def test_a_minted_token_stands_for_its_viewer_until_it_expires() -> None:
@@ -84,12 +85,12 @@ async def test_a_token_ends_at_its_exp_also_when_it_was_accepted_before() -> Non
     authenticator = TokenAuthenticator(SECRET, clock)
     token = mint(SECRET, ALICE, timedelta(seconds=60), NOW)
     clock.now = NOW + timedelta(seconds=59, microseconds=999_999)
-    await authenticator.authenticate(token)
+    await authenticator.authenticate(Presented(token=token))
 
     clock.now = NOW + timedelta(seconds=60)
 
     with pytest.raises(Unauthenticated, match="has expired"):
-        await authenticator.authenticate(token)
+        await authenticator.authenticate(Presented(token=token))
 
 
 async def test_a_token_begins_at_its_nbf_give_or_take_a_clock() -> None:
@@ -98,10 +99,10 @@ async def test_a_token_begins_at_its_nbf_give_or_take_a_clock() -> None:
     token = claiming(nbf=int(NOW.timestamp()) + 30)
 
     with pytest.raises(Unauthenticated, match="not valid yet"):
-        await authenticator.authenticate(token)
+        await authenticator.authenticate(Presented(token=token))
     clock.now = NOW + timedelta(seconds=20)
 
-    assert (await authenticator.authenticate(token)).viewer.identity == "alice"
+    assert (await authenticator.authenticate(Presented(token=token))).viewer.identity == "alice"
 
 
 async def test_a_fraction_of_a_second_of_lifetime_is_rounded_up() -> None:
@@ -212,9 +213,9 @@ async def test_a_token_tampered_with_anywhere_is_refused(data: st.DataObject) ->
     assume(tampered != token)
 
     authenticator = TokenAuthenticator(SECRET, Clock())
-    await authenticator.authenticate(token)
+    await authenticator.authenticate(Presented(token=token))
     with pytest.raises(Unauthenticated):
-        await authenticator.authenticate(tampered)
+        await authenticator.authenticate(Presented(token=tampered))
 
 
 @pytest.mark.parametrize("last", BASE64URL)
@@ -258,7 +259,7 @@ async def test_what_is_remembered_is_bounded_and_forgets_the_longest_unused_firs
     first, second, third, fourth = (claiming(sub=f"identity {number}") for number in range(4))
 
     for token in (first, second, third, first, fourth, first, second):
-        await authenticator.authenticate(token)
+        await authenticator.authenticate(Presented(token=token))
 
     assert verified == [first, second, third, fourth, second]
 
@@ -268,6 +269,6 @@ async def test_a_refused_token_is_not_remembered() -> None:
 
     for _ in range(3):
         with pytest.raises(Unauthenticated):
-            await authenticator.authenticate("a.b.c")
+            await authenticator.authenticate(Presented(token=NO_JWT))
 
-    assert authenticator._remembered == {}
+    assert len(authenticator._remembered) == 0

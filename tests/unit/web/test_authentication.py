@@ -7,9 +7,12 @@ import pytest
 
 from syncline.auth.tokens import TokenAuthenticator
 from syncline.errors import CredentialExpired, Unauthenticated
+from syncline.ports import Presented
 from syncline.web.authentication import (
     credential_of_headers,
     credential_of_init,
+    presented_in_headers,
+    presented_in_payload,
     token_in_headers,
     token_in_payload,
 )
@@ -82,7 +85,48 @@ async def test_an_expired_token_is_told_from_a_bad_one() -> None:
     authenticator = TokenAuthenticator(SECRET, now)
     expired = a_token(lifetime=timedelta(seconds=1), at=now() - timedelta(hours=1))
     with pytest.raises(CredentialExpired):
-        await authenticator.authenticate(expired)
+        await authenticator.authenticate(Presented(token=expired))
     with pytest.raises(Unauthenticated) as refusal:
-        await authenticator.authenticate(expired[:-4] + "AAAA")
+        await authenticator.authenticate(Presented(token=expired[:-4] + "AAAA"))
     assert not isinstance(refusal.value, CredentialExpired)
+
+
+def test_what_is_presented_shows_no_secret() -> None:
+    presented = presented_in_payload({"authorization": "a-canary"}, [(b"x-canary", b"a-canary")], "192.0.2.1")
+
+    assert "canary" not in repr(presented)
+    assert presented.address == "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"apiKey": "k", "device": "d", "actAs": "a", "actAsDevice": "t"},
+        {"x-api-key": "k", "X-Syncline-Device": "d", "headers": {"X-Act-As": "a", "x-act-as-device": "t"}},
+        {"APIKEY": "k", "x-api-key": "k", "Device": "d", "actas": "a", "actasdevice": "t"},
+    ],
+)
+def test_a_payload_may_have_an_api_key_and_for_whom_it_acts(payload: dict[str, Any]) -> None:
+    assert presented_in_payload(payload) == Presented(api_key="k", device="d", act_as="a", act_as_device="t")
+
+
+def test_headers_may_have_an_api_key_and_for_whom_it_acts() -> None:
+    headers = [(b"X-Api-Key", b"k"), (b"x-syncline-device", b"d"), (b"x-act-as", "ä".encode()), (b"cookie", b"c")]
+
+    assert presented_in_headers(headers) == Presented(api_key="k", device="d", act_as="ä", headers=headers)
+    assert presented_in_payload({"device": "other"}, headers).device == "other"
+    # A payload that has a credential has all of it.
+    assert presented_in_payload({"authorization": "t"}, headers).api_key is None
+
+
+@pytest.mark.parametrize("name", [b"x-api-key", b"x-syncline-device", b"x-act-as", b"x-act-as-device"])
+def test_a_header_that_is_there_twice_or_is_no_text_is_refused(name: bytes) -> None:
+    for headers in ([(name, b"a"), (name, b"a")], [(name, b"\xff")]):
+        with pytest.raises(Unauthenticated):
+            presented_in_headers(headers)
+
+
+@pytest.mark.parametrize("payload", [{"apiKey": 1}, {"device": {}}, {"apiKey": "a", "x-api-key": "b"}])
+def test_a_payload_whose_api_key_is_unclear_is_refused(payload: dict[str, Any]) -> None:
+    with pytest.raises(Unauthenticated):
+        presented_in_payload(payload)

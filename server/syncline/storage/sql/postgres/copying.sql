@@ -32,11 +32,22 @@ SELECT identity, created_at, linked_to, linked_at, outcome
 FROM syncline.guests
 ORDER BY identity;
 
+-- name: logins
+SELECT issuer, subject, tenant, identity, created_at
+FROM syncline.logins
+ORDER BY issuer, subject, tenant;
+
+-- name: api_keys
+SELECT id, tenant, name, secret_hash, old_hash, old_until, scopes, created_at, expires_at, revoked_at, last_used_at
+FROM syncline.api_keys
+ORDER BY id;
+
 -- name: holds_data
 SELECT
     EXISTS (SELECT FROM syncline.datasets) OR EXISTS (SELECT FROM syncline.records)
     OR EXISTS (SELECT FROM syncline.receipts) OR EXISTS (SELECT FROM syncline.members)
     OR EXISTS (SELECT FROM syncline.invitations) OR EXISTS (SELECT FROM syncline.guests)
+    OR EXISTS (SELECT FROM syncline.logins) OR EXISTS (SELECT FROM syncline.api_keys)
     OR EXISTS (SELECT FROM syncline.owners);
 
 -- name: servers
@@ -50,7 +61,7 @@ SELECT pg_advisory_lock($1);
 -- name: empty
 TRUNCATE
     syncline.datasets, syncline.records, syncline.receipts, syncline.members, syncline.invitations, syncline.guests,
-    syncline.owners;
+    syncline.logins, syncline.api_keys, syncline.owners;
 
 -- name: add_owners
 -- $1: whose datasets were copied
@@ -72,4 +83,4 @@ DELETE FROM syncline.meta WHERE name = $1;
 -- name: analyze
 ANALYZE
     syncline.datasets, syncline.records, syncline.receipts, syncline.members, syncline.invitations, syncline.guests,
-    syncline.owners;
+    syncline.logins, syncline.api_keys, syncline.owners;

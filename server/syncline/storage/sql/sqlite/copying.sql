@@ -41,10 +41,23 @@ FROM guests
 WHERE identity > ?1
 ORDER BY identity;
 
+-- name: logins
+SELECT issuer, subject, tenant, identity, created_at
+FROM logins
+WHERE (issuer, subject, tenant) > (?1, ?2, ?3)
+ORDER BY issuer, subject, tenant;
+
+-- name: api_keys
+SELECT id, tenant, name, secret_hash, old_hash, old_until, scopes, created_at, expires_at, revoked_at, last_used_at
+FROM api_keys
+WHERE id > ?1
+ORDER BY id;
+
 -- name: counts
 SELECT
     (SELECT count(*) FROM datasets), (SELECT count(*) FROM records), (SELECT count(*) FROM receipts),
-    (SELECT count(*) FROM members), (SELECT count(*) FROM invitations), (SELECT count(*) FROM guests);
+    (SELECT count(*) FROM members), (SELECT count(*) FROM invitations), (SELECT count(*) FROM guests),
+    (SELECT count(*) FROM logins), (SELECT count(*) FROM api_keys);
 
 -- name: newest_receipt
 SELECT max(created_at) FROM receipts;
