@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -15,7 +15,9 @@ from syncline.core.ids import NO_TENANT, IdentityId, Tenant, identity_id, shown,
 from syncline.core.ids import tenant as tenant_id
 from syncline.errors import ApiKeyNotFound, InvalidInput, StartRefused
 from syncline.ports import ApiKey, ApiKeyId, Issuer, LinkedLogin, Login, Scope, Subject
-from syncline.storage.credentials_beside import CredentialTables, beside_postgres, beside_sqlite
+
+if TYPE_CHECKING:
+    from syncline.storage.credentials_beside import CredentialTables
 
 T = TypeVar("T")
 
@@ -194,6 +196,8 @@ def show(
 
 
 def _run(data: str | None, work: Callable[[CredentialTables], Awaitable[T]]) -> T:
+    from syncline.storage.credentials_beside import beside_postgres, beside_sqlite
+
     settings = settings_of(data)
     url = url_of(settings)
 

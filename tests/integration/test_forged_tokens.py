@@ -143,6 +143,7 @@ FORGED: dict[str, Forge] = {
     "HS by the empty secret": lambda i: hs({"sub": "ada", "exp": now() + 60}, b""),
     "HS by a null": lambda i: hs({"sub": "ada", "exp": now() + 60}, b"\0"),
     "the issuer's token by the server's secret": lambda i: hs(i.claims(), OWN.encode()),
+    "the issuer's name by the server's secret": lambda i: hs(i.claims(aud=...), OWN.encode()),
     "the issuer's token by the shared secret": lambda i: hs(i.claims(), SHARED.encode()),
     # A key of another kind, or another's.
     "a kid of another type": lambda i: i.token(header={"kid": "ec-1"}),

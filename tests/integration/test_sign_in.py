@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from tests.support.command_line import done, refused, syncline
 from tests.support.oidc_provider import AUDIENCE, Provider, provider, rsa_key
@@ -54,10 +55,14 @@ def server(issuer: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield each
 
 
-def post(server: RunningServer, query: str, token: str, variables: Any = None, **headers: str) -> Any:
+def sent(server: RunningServer, query: str, token: str, variables: Any = None, **headers: str) -> httpx.Response:
     named = {"authorization": f"Bearer {token}"} | {name.replace("_", "-"): value for name, value in headers.items()}
     with httpx.Client(trust_env=False) as http:
-        return http.post(server.url, json={"query": query, "variables": variables}, headers=named).json()
+        return http.post(server.url, json={"query": query, "variables": variables}, headers=named)
+
+
+def post(server: RunningServer, query: str, token: str, variables: Any = None, **headers: str) -> Any:
+    return sent(server, query, token, variables, **headers).json()
 
 
 def identity(server: RunningServer, token: str) -> str:
@@ -188,3 +193,21 @@ async def test_tenants_never_meet(issuer: Provider, tmp_path: Path) -> None:
         (own,) = done(syncline("token", "--identity", "ada", "--tenant", "acme", *data, cwd=tmp_path, **settings))
         assert identity(server, own).endswith("ada")
         assert "tenant" in refused(syncline("token", "--identity", "ada", *data, cwd=tmp_path, **settings))
+
+
+async def test_while_the_issuer_is_away_nobody_is_told_that_a_good_token_is_bad(tmp_path: Path) -> None:
+    with provider() as away:
+        pass
+    settings = {"SYNCLINE_OIDC_ISSUER": away.issuer, "SYNCLINE_OIDC_AUDIENCE": AUDIENCE}
+    with running_server(tmp_path / "data", settings=settings) as server:
+        answer = sent(server, VIEWER, away.token())
+        with pytest.raises(ConnectionClosed) as closed:
+            async with process_socket(server.socket_url, {"authorization": away.token()}):
+                pass
+        # Others are none the worse for it.
+        assert identity(server, server.token("phone", "ada")) == "ada"
+
+    assert (answer.status_code, code(answer.json())) == (503, "UNAVAILABLE")
+    assert answer.headers["retry-after"]
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1013
