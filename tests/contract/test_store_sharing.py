@@ -221,6 +221,8 @@ async def test_an_invitation_that_is_no_longer_good_lets_nobody_in(store: Store,
 
 async def test_only_what_is_still_good_is_listed_the_oldest_first(store: Store) -> None:
     head = await create(store)
+    other = await create(store, named("other"))
+    await share(store, an_invitation("to another dataset"), ref=by_id(other.id))
     await share(store, an_invitation("c"), now=LATER)
     await share(store, an_invitation("a"))
     await share(store, an_invitation("b", expires_at=LATER), now=NOW + timedelta(minutes=1))
@@ -262,6 +264,39 @@ async def test_twenty_who_accept_a_code_with_five_uses_at_once_are_five(store: S
     assert len(members) == 1 + 5
     assert await scope(store, head.id) == 5
     assert await store.invitations(ALICE, head.id, now=NOW) == []
+
+
+async def test_what_is_done_to_one_dataset_leaves_the_others_of_its_owner_alone(store: Store) -> None:
+    ids = {}
+    for name in ("removed-from", "handed-over", "deleted", "other"):
+        ids[name] = (await write(store, put("k", name), put("gone"), ref=named(name))).head.id
+        await write(store, remove("gone"), ref=named(name))
+        await add_member(store, ids[name], BOB, EDITOR)
+        await add_member(store, ids[name], CAROL, VIEWER)
+        await share(store, an_invitation(f"to {name}", uses=5), ref=named(name))
+    other = ids["other"]
+
+    async def seen() -> list[object]:
+        facts: list[object] = [await store.access(NO_TENANT, other), await store.invitations(ALICE, other, now=NOW)]
+        for viewer in (ALICE, BOB, CAROL):
+            facts += [
+                await store.dataset(viewer, by_id(other)),
+                (await read(store, viewer=viewer, ref=by_id(other))).page,
+                await store.records(viewer, other, first=10),
+                await store.members(viewer, other, first=10),
+            ]
+        return facts
+
+    before = await seen()
+    await share(store, RemoveMember(identity=CAROL.identity), ref=named("removed-from"))
+    await share(store, Leave(), viewer=BOB, ref=by_id(ids["removed-from"]))
+    await store.delete_dataset(ALICE, named("deleted"), now=NOW)
+    await share(store, TransferOwnership(identity=BOB.identity), ref=named("handed-over"))
+    await share(store, AcceptInvitation(code_hash=code_hash("to handed-over")), viewer=DAVE, ref=None)
+    await store.prune(A_RETENTION, now=NOW, batch=10)
+
+    assert await seen() == before
+    assert (await write(store, put("k", "again"), viewer=BOB, ref=by_id(other))).head.version == 3
 
 
 # --- again ------------------------------------------------------------------------------------------------------------
@@ -547,7 +582,10 @@ async def test_members_read_what_the_owner_reads(store: Store, viewer: Viewer, r
     assert await store.datasets(viewer, DatasetScope.ALL, first=10) == [Standing(head=head, role=role)]
     assert await seen_ids(store, viewer, DatasetScope.OWNED) == ([head.id] if role is OWNER else [])
     assert await seen_ids(store, viewer, DatasetScope.SHARED) == ([] if role is OWNER else [head.id])
-    assert await store.record(viewer, head.id, RecordKey("a")) == await store.record(ALICE, head.id, RecordKey("a"))
+    assert await store.deleted_datasets(viewer, [head.id]) == []
+    record = await store.record(viewer, head.id, RecordKey("a"))
+    assert record is not None
+    assert record.value == "1"
     assert keys(list(await store.records(viewer, head.id, first=10))) == ["a"]
     log = await read(store, viewer=viewer, ref=ref)
     assert (log.head, log.role) == (head, role)
@@ -631,6 +669,27 @@ async def test_a_node_reads_for_all_whom_it_delivers_to(store: Store) -> None:
     assert keys(log.page) == ["a", "gone"]
     assert (await store.node_log(NO_TENANT, a_dataset_id(), START, PageRequest())).head is None
     assert await store.access(NO_TENANT, a_dataset_id()) is None
+
+
+@pytest.mark.parametrize("viewer", [ALICE, BOB])
+async def test_records_of_equal_keys_in_several_datasets_that_one_sees_are_not_mixed_up(
+    store: Store, viewer: Viewer
+) -> None:
+    ids = []
+    for name in ("one", "other"):
+        head = (await write(store, put("k", name), ref=named(name))).head
+        await add_member(store, head.id, BOB, EDITOR)
+        ids.append((name, head.id))
+
+    for name, id_ in ids:
+        record = await store.record(viewer, id_, RecordKey("k"))
+        assert record is not None
+        assert record.value == f'"{name}"'
+        assert [each.value for each in await store.records(viewer, id_, first=10)] == [f'"{name}"']
+    for name, id_ in ids:
+        outcome = await synced(store, a_request(put("k", f"{name} again"), viewer=viewer, ref=by_id(id_), since=START))
+        assert outcome.page is not None
+        assert [each.value for each in outcome.page.records] == [f'"{name} again"']
 
 
 # --- tenants ----------------------------------------------------------------------------------------------------------
