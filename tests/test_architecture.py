@@ -42,6 +42,7 @@ WIRING = {
         "serving",
         "workers",
         "cli",
+        "cli_privacy",
         "cli_reference",
         "cli_settings",
         "cli_storage",

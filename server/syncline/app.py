@@ -27,9 +27,10 @@ from syncline.core.ids import DeviceId, IdentityId
 from syncline.core.model import Viewer
 from syncline.errors import StartRefused
 from syncline.metrics import Metrics
-from syncline.ports import Bus, Store
+from syncline.ports import Bus, CompleteStore
 from syncline.service.housekeeping import Housekeeping
 from syncline.service.presence_room import PresenceTiming
+from syncline.service.refusals import RefusingAuthenticator
 from syncline.storage.sqlite import SqliteStore
 from syncline.web.admission import Admission
 from syncline.web.connection import Backend
@@ -90,8 +91,11 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     backend = Backend(
         engine=Engine(schema, Documents(schema, _document_limits(settings), **_document_cache(settings))),
         services=node.services,
-        authenticator=GuestAuthenticator(
-            guest_tokens, utc_now, node.guests.check, otherwise=TokenAuthenticator(secret.value, utc_now)
+        authenticator=RefusingAuthenticator(
+            GuestAuthenticator(
+                guest_tokens, utc_now, node.guests.check, otherwise=TokenAuthenticator(secret.value, utc_now)
+            ),
+            node.refusals,
         ),
         mutations=mutations,
         limits=web_limits,
@@ -121,6 +125,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
                 sweep_every=timedelta(seconds=settings.sweep_interval_seconds),
                 bus=bus,
                 metrics=metrics,
+                also={"refusals": node.refusals.run},
             ),
         )
     finally:
@@ -153,7 +158,7 @@ def dev_token(settings: Settings, secret: SigningSecret, device: DeviceId) -> st
     return mint(secret.value, viewer, timedelta(days=settings.token_lifetime_days), utc_now())
 
 
-async def open_store(settings: Settings, metrics: Metrics | None = None) -> Store:
+async def open_store(settings: Settings, metrics: Metrics | None = None) -> CompleteStore:
     """Where the settings say that the data is. Raises StartRefused."""
     if settings.database_url is None:
         return await SqliteStore.open(settings.database, shared=settings.redis_url is not None, metrics=metrics)

@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from syncline import __version__, cli_storage
+from syncline import __version__, cli_privacy, cli_storage
 from syncline.auth.keys import existing_secret
 from syncline.auth.tokens import mint
 from syncline.cli_settings import EffectiveSetting, Flags, effective, shown, taking_settings
@@ -55,6 +55,7 @@ def build() -> typer.Typer:
     app.command("config")(taking_settings(config, *_CONFIG_PARAMETERS))
     app.command("schema")(schema)
     cli_storage.register(app)
+    cli_privacy.register(app)
     device.register(app)
     return app
 

@@ -16,6 +16,7 @@ import typer
 
 from syncline import logs
 from syncline.config import DATABASE_FILE, Settings, load, variable
+from syncline.core.audit import AuditAct
 from syncline.errors import StartRefused
 
 NEEDED = 1
@@ -51,8 +52,8 @@ def migrate(
     from syncline.storage.migrations import load_migrations
     from syncline.storage.sqlite_database import migrate_file, schema_of
 
-    settings = _settings(data)
-    url = _url(settings)
+    settings = settings_of(data)
+    url = url_of(settings)
     if url is not None:
         from syncline.storage import postgres_administration as postgres
 
@@ -83,7 +84,7 @@ def backup(
     """
     from syncline.storage.sqlite_backup import back_up
 
-    settings = _settings(data)
+    settings = settings_of(data)
     if settings.database_url is not None:
         raise StartRefused(
             f"{_URL} is set: back up PostgreSQL with its own pg_dump or pg_basebackup, as {_DOCUMENTED} says"
@@ -105,13 +106,13 @@ def restore(
     No server may have the database. With SYNCLINE_DATABASE_URL, restore with pg_restore first; then this command,
     without FILE, gives the log there its new epoch.
     """
-    settings = _settings(data)
+    settings = settings_of(data)
     if settings.database_url is not None:
         if file is not None:
             raise StartRefused(
                 f"{_URL} is set: restore PostgreSQL with its own pg_restore, then run this command without FILE"
             )
-        typer.echo(f"epoch {_renewed(settings)}")
+        typer.echo(f"epoch {_renewed(settings, AuditAct.RESTORE)}")
         return
     if file is None:
         raise StartRefused(f"name the FILE to restore; only with {_URL} there is none")
@@ -166,27 +167,29 @@ def renew_epoch(data: DataFolder = None) -> None:
     The log is that at SYNCLINE_DATABASE_URL, else that of the SQLite file in the data folder, which no server may
     have. Prints the new epoch.
     """
-    typer.echo(_renewed(_settings(data)))
+    typer.echo(_renewed(settings_of(data), AuditAct.RENEW_EPOCH))
 
 
-def _renewed(settings: Settings) -> str:
-    url = _url(settings)
+def _renewed(settings: Settings, act: AuditAct) -> str:
+    url = url_of(settings)
     if url is not None:
         from syncline.storage.postgres_administration import renew_epoch as renew_in_postgres
 
-        return asyncio.run(renew_in_postgres(url))
+        return asyncio.run(renew_in_postgres(url, act))
     from syncline.storage.sqlite_database import renew_epoch as renew_in_sqlite
 
     return renew_in_sqlite(settings.database)
 
 
-def _settings(data: str | None) -> Settings:
+def settings_of(data: str | None) -> Settings:
+    """The settings of a command, whose logs are as they say."""
     settings = load({"data": data})
     logs.configure(level=settings.log_level, format=settings.log_format)
     return settings
 
 
-def _url(settings: Settings) -> str | None:
+def url_of(settings: Settings) -> str | None:
+    """The address of the database; None: it is a SQLite file."""
     return None if settings.database_url is None else settings.database_url.get_secret_value()
 
 
@@ -207,13 +210,13 @@ def _source(from_: str) -> Path:
 
 def _target(to: str | None) -> str:
     if to is None:
-        url = _url(_settings(None))
+        url = url_of(settings_of(None))
         if url is None:
             raise StartRefused(f"name the target with --to, or set {_URL}")
         return url
     if not to.startswith(("postgresql://", "postgres://")):
         raise StartRefused("--to: copies are made from sqlite:<path> to postgresql://…, and in no other direction")
-    _settings(None)
+    settings_of(None)
     return to
 
 

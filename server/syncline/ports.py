@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, NewType, Protocol
+from typing import Any, Final, NewType, Protocol
 
 from syncline.core.checkpoint import Since
 from syncline.core.commit import Resync, SyncRequest
@@ -27,6 +27,7 @@ from syncline.core.model import (
 from syncline.core.pages import LogRead, Page, PageRequest
 from syncline.core.receipts import ChangeOutcome
 from syncline.core.sharing import Invitation, Member, SharingDecision, SharingRequest
+from syncline.errors import SynclineError
 
 # --- store ------------------------------------------------------------------------------------------------------------
 
@@ -102,6 +103,7 @@ class Pruned:
     receipts: int
     datasets: int
     more: bool
+    audit: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,9 @@ class Retention:
     tombstones_per_dataset: int
     receipts: timedelta
     deleted_datasets: timedelta
+    audit: timedelta = timedelta(days=365)
+    erasures: timedelta = timedelta(days=400)
+    """How long an erased identity is refused; longer than any credential is good."""
 
 
 class Store(Protocol):
@@ -268,6 +273,41 @@ class Store(Protocol):
         ...
 
 
+# --- what was erased --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasureMark:
+    """Another one whenever an identity was erased, or is no longer refused."""
+
+    count: int
+    numbers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasures:
+    """The identities that are refused because they were erased, by ``core.ids.erased_hash``."""
+
+    mark: ErasureMark
+    hashes: frozenset[bytes]
+
+
+class Erased(Protocol):
+    """Knows which identities were erased."""
+
+    async def erasures(self, known: ErasureMark | None) -> Erasures | None:
+        """All of them; None if they are those of the mark ``known``. Raises StoreUnavailable."""
+        ...
+
+
+Held = tuple[str, Mapping[str, Any]]
+"""A row that is held about an identity: of which kind it is, and what is in it, ready to be told as JSON."""
+
+
+class CompleteStore(Store, Erased, Protocol):
+    """All that a server keeps."""
+
+
 # --- bus --------------------------------------------------------------------------------------------------------------
 
 Topic = NewType("Topic", str)
@@ -382,11 +422,22 @@ class Credential:
     """The identity was never signed in."""
 
 
+Ended = Callable[[SynclineError], None]
+"""Called, at most once, when a credential does not count any more: Unauthenticated, or what keeps us from knowing."""
+
+
 class Authenticator(Protocol):
     """Turns what a caller sent into whom it stands for."""
 
     async def authenticate(self, token: str) -> Credential:
         """Raises Unauthenticated, with a reason that is safe to tell."""
+        ...
+
+    def watch(self, credential: Credential, ended: Ended) -> Watch:
+        """Have ``ended`` called, on the event loop, within a second of the credential's being taken back.
+
+        That it expires is for the caller to see: ``expires_at`` says when.
+        """
         ...
 
 

@@ -14,11 +14,12 @@ from typing import Any, Final
 import jwt
 
 from syncline.auth.tokens import ALGORITHM, MOST_BYTES
+from syncline.auth.watches import UNWATCHED
 from syncline.core.guests import may_be_guest
 from syncline.core.ids import NO_TENANT, IdentityId, device_id, identity_id, shown, tenant, tenant_of
 from syncline.core.model import Viewer
 from syncline.errors import CredentialExpired, InvalidInput, Unauthenticated
-from syncline.ports import Authenticator, Clock, Credential, GuestToken
+from syncline.ports import Authenticator, Clock, Credential, Ended, GuestToken, Watch
 
 TYPE: Final = "guest+jwt"
 
@@ -111,3 +112,7 @@ class GuestAuthenticator:
         if self._clock() >= expires_at:
             raise CredentialExpired
         return Credential(viewer=viewer, expires_at=expires_at, guest=True)
+
+    def watch(self, credential: Credential, ended: Ended) -> Watch:
+        """Of a guest there is nothing to be told here: who serves it watches whether it signs in."""
+        return UNWATCHED if credential.guest else self._otherwise.watch(credential, ended)

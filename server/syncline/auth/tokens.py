@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import jwt
 
+from syncline.auth.watches import UNWATCHED
 from syncline.core.ids import device_id, identity_id
 from syncline.core.model import Viewer
 from syncline.errors import CredentialExpired, InvalidInput, Unauthenticated
-from syncline.ports import Clock, Credential
+from syncline.ports import Clock, Credential, Ended, Watch
 
 ALGORITHM: Final = "HS256"
 MOST_BYTES: Final = 8 * 1024
@@ -57,6 +58,9 @@ class TokenAuthenticator:
         if verified.not_before is not None and now < verified.not_before - _CLOCK_SKEW:
             raise Unauthenticated("the token is not valid yet")
         return verified.credential
+
+    def watch(self, credential: Credential, ended: Ended) -> Watch:
+        return UNWATCHED
 
     def _verified(self, token: str) -> _Verified:
         name = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -25,10 +25,14 @@ class CopiedTable:
     """The column whose texts may be long, if there is one."""
     by_id: bool
     """Whether the key begins with an id, which is bytes; all other columns of keys are texts."""
+    numbered: bool = False
+    """Unless the key is a number, from 1 on, and nothing else."""
 
     @property
     def before_all(self) -> Row:
         """A key before that of every row."""
+        if self.numbered:
+            return (0,)
         return (b"" if self.by_id else "", *[""] * (self.key_columns - 1))
 
     def key_of(self, row: Row) -> Row:
@@ -84,7 +88,22 @@ GUESTS: Final = CopiedTable(
     text=4,
     by_id=False,
 )
-TABLES: Final = (DATASETS, RECORDS, RECEIPTS, MEMBERS, INVITATIONS, GUESTS)
+AUDIT: Final = CopiedTable(
+    "audit",
+    ("number", "at", "tenant", "actor", "actor_device", "operator", "act", "dataset", "subject", "details"),
+    key_columns=1,
+    text=None,
+    by_id=False,
+    numbered=True,
+)
+ERASED: Final = CopiedTable(
+    "erased_identities",
+    ("hash", "number", "pseudonym", "begun_at", "finished_at"),
+    key_columns=1,
+    text=None,
+    by_id=True,
+)
+TABLES: Final = (DATASETS, RECORDS, RECEIPTS, MEMBERS, INVITATIONS, GUESTS, AUDIT, ERASED)
 """In the order in which they are copied."""
 
 

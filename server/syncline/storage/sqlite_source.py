@@ -11,7 +11,7 @@ import apsw
 
 from syncline.core.ids import Epoch
 from syncline.errors import StartRefused
-from syncline.storage.copied_tables import DATASETS, INVITATIONS, TABLES, CopiedTable, Sum, Summing
+from syncline.storage.copied_tables import DATASETS, ERASED, INVITATIONS, TABLES, CopiedTable, Sum, Summing
 from syncline.storage.migrations import load_migrations
 from syncline.storage.named_queries import load_queries
 from syncline.storage.rows import Row
@@ -37,10 +37,11 @@ class SqliteSource:
     def state(self) -> str:
         """Another one when anything was written.
 
-        Each write is in a dataset's row, which has the scope of its members, leaves a receipt, or is an invitation's.
+        Each write is in a dataset's row, which has the scope of its members, leaves a receipt, or is an invitation's
+        or an erasure's.
         """
         newest = self._connection.execute(self._sql["newest_receipt"]).get
-        sums = (self.sum(table).checksum for table in (DATASETS, INVITATIONS))
+        sums = (self.sum(table).checksum for table in (DATASETS, INVITATIONS, ERASED))
         facts = (self.epoch, *sums, *self.rows.values(), newest)
         return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 

@@ -15,7 +15,7 @@ from syncline.core.ids import IdentityId
 from syncline.errors import CredentialExpired, GuestLinked, LimitExceeded, RateLimited, SynclineError, Unauthenticated
 from syncline.logs import get_logger
 from syncline.metrics import Metrics
-from syncline.ports import Authenticator, Clock, Credential
+from syncline.ports import Authenticator, Clock, Credential, Watch
 from syncline.service.guest_standings import GuestWatch
 from syncline.service.sinks import SinkClosed
 from syncline.web.admission import Admission, Place
@@ -103,6 +103,7 @@ class Connection:
         "_subscriptions",
         "_tasks",
         "_timer",
+        "_watch",
     )
 
     def __init__(self, backend: Backend, scope: Scope, receive: Receive, send: Send, outlet: Outlet) -> None:
@@ -117,6 +118,7 @@ class Connection:
         self._heartbeat = Heartbeat(limits=backend.limits, opened_at=now, heard_at=now)
         self._timer = self._loop.call_at(self._heartbeat.next_look(now), self._look)
         self._credential: Credential | None = None
+        self._watch: Watch | None = None
         self._place: Place | None = None
         self._pace = MessagePace(backend.limits, now)
         self._guest: GuestWatch | None = None
@@ -144,6 +146,7 @@ class Connection:
             if self._guest is not None:
                 self._guest.close()
                 self._guest = None
+            self._unwatch()
             self._closing = self._closing or CloseCode.NORMAL
             for operation in list(self._operations.values()):
                 operation.stop()
@@ -217,13 +220,28 @@ class Connection:
         except TimeoutError:
             raise ProtocolViolation(CloseCode.TRY_AGAIN_LATER, "the credential could not be verified in time") from None
         self._place = await self._backend.admission.enter(credential.viewer.identity)
+        # A socket is open for long, and nobody looks at them again.
+        self._scope["headers"] = []
+        self._adopt(credential)
+        self._sender.put(CONNECTION_ACK)
+        self._look()
+
+    def _adopt(self, credential: Credential) -> None:
+        self._unwatch()
         now = self._loop.time()
         self._heartbeat.expires_at = now + (credential.expires_at - self._backend.clock()).total_seconds()
         self._credential = credential
-        # A socket is open for long, and nobody looks at them again.
-        self._scope["headers"] = []
-        self._sender.put(CONNECTION_ACK)
-        self._look()
+        self._watch = self._backend.authenticator.watch(credential, self._credential_ended)
+
+    def _unwatch(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+
+    def _credential_ended(self, error: SynclineError) -> None:
+        # What had been good is told as what has expired: the device may come back with another one.
+        code = CloseCode.FORBIDDEN if isinstance(error, Unauthenticated) else CloseCode.TRY_AGAIN_LATER
+        self.close(code, error.message)
 
     def _subscribe(self, subscribe: Subscribe) -> None:
         if self._credential is None:
