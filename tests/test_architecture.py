@@ -172,7 +172,7 @@ def test_only_what_wires_and_the_command_line_import_adapters() -> None:
     # The command line mints tokens: ``token`` itself, and the device's commands with a data folder at hand. And it has
     # what an operator does to the data.
     assert importers_of_adapters(PACKAGE) <= {
-        *("app", "start", "cli", "cli_settings", "cli_storage", "client.command_options"),
+        *("app", "start", "cli", "cli_privacy", "cli_settings", "cli_storage", "client.command_options"),
     }
 
 

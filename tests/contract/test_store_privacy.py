@@ -22,6 +22,8 @@ from syncline.core.ids import (
     shown,
     tenant,
 )
+from syncline.core.limits import Limits
+from syncline.core.linking import LinkRequest, LinkRule
 from syncline.core.model import Role, Viewer
 from syncline.core.sharing import AcceptInvitation, Leave, RemoveMember, Share, TransferOwnership
 from syncline.errors import IdentityErased
@@ -49,8 +51,18 @@ from tests.support.stores import create, synced, write
 A_DAY = timedelta(days=1)
 ZOE = a_viewer("zoe-Ünï-7391", device="zoes-phone-5512")
 """A text that stands for nothing else."""
+GUEST = a_viewer("guest-" + "7" * 32, device="zoes-phone-5512")
+"""As which Zoe began."""
 YAN = a_viewer("yan-2208", device="yans-phone-9")
-ZOES_TEXTS = ("zoe-Ünï-7391", "zoes-phone-5512", "zoes-laptop-31", "zoes-private-text", "zoes-diary")
+ZOES_TEXTS = (
+    "zoe-Ünï-7391",
+    "zoes-phone-5512",
+    "zoes-laptop-31",
+    "zoes-private-text",
+    "zoes-diary",
+    "zoes-guest-time",
+    "guest-777",
+)
 NOWHERE: dict[str, list[str]] = {text: [] for text in ZOES_TEXTS}
 ALL_KINDS = {"head", *KINDS, "end"}
 
@@ -93,6 +105,11 @@ async def fill(store: Store) -> dict[str, DatasetId]:
     await share(store, Share(identity=ZOE.identity, role=Role.EDITOR), viewer=YAN, ref=named("left"))
     await write(store, put("secret-key-now", "z"), viewer=ZOE, ref=by_id(ids["left"]))
     await share(store, Leave(), viewer=ZOE, ref=by_id(ids["left"]))
+    await store.create_guest(GUEST.identity, now=NOW)
+    await write(store, put("as a guest", 1), viewer=GUEST, ref=named("zoes-guest-time"))
+    await store.link_guest(
+        LinkRequest(guest=GUEST.identity, viewer=ZOE, rule=LinkRule.KEEP_BOTH, limits=Limits(), now=NOW)
+    )
     ids["alices"] = (await write(store, put("a", 1), viewer=ALICE, ref=named("zoes-not"))).head.id
     return ids
 
@@ -130,10 +147,16 @@ async def test_an_export_has_every_kind_of_what_is_held(database: Database, stor
 
     assert {line["kind"] for line in lines} == ALL_KINDS
     assert lines[0]["identity"] == ZOE.identity
-    assert of("dataset", "name", "recordCount") == [("zoes-deleted", 0), ("zoes-diary", 2), ("zoes-shared", 2)]
+    assert of("dataset", "name", "recordCount") == [
+        ("zoes-deleted", 0),
+        ("zoes-diary", 2),
+        ("zoes-guest-time", 1),
+        ("zoes-shared", 2),
+    ]
     assert of("member", "dataset", "identity", "role") == [(ids["shared"], "yan-2208", "EDITOR")]
     assert of("invitation", "dataset", "role", "usesLeft") == [(ids["shared"], "VIEWER", 3)]
     assert of("record", "key", "value", "version", "updatedBy", "updatedByDevice") == [
+        ("as a guest", 1, 1, ZOE.identity, GUEST.device),
         ("common", 1, 1, ZOE.identity, ZOE.device),
         ("from-yan", 2, 2, YAN.identity, YAN.device),
         ("gone", None, 2, ZOE.identity, "zoes-laptop-31"),
@@ -151,11 +174,11 @@ async def test_an_export_has_every_kind_of_what_is_held(database: Database, stor
         key=repr,
     )
     assert of("changed", "dataset") == [(ids["left"],)]
-    assert len(of("receipt", "mutationId")) == 6
+    assert len(of("receipt", "mutationId")) == 7
+    assert of("guest", "identity", "linkedTo") == [(GUEST.identity, ZOE.identity)]
+    zoes = ("shareDataset", "createInvitation", "leaveDataset", "linkGuest")
     assert of("audited", "act", "actor") == sorted(
-        [("shareDataset", ZOE.identity), ("createInvitation", ZOE.identity), ("leaveDataset", ZOE.identity)]
-        + [("shareDataset", "yan-2208")] * 2,
-        key=repr,
+        [*((act, ZOE.identity) for act in zoes), *[("shareDataset", "yan-2208")] * 2], key=repr
     )
 
 
@@ -227,12 +250,13 @@ async def test_nothing_of_an_erased_identity_is_left_in_any_column_of_any_table(
     assert removed.counts == {
         "invitations": 1,
         "memberships": 1,
-        "datasets": 3,
-        "records": 5,
-        "receipts": 6,
-        "audit entries": 5,
+        "datasets": 4,
+        "records": 6,
+        "receipts": 7,
+        "audit entries": 7,
         "datasets changed last": 1,
         "authorships": 3,
+        "guests": 1,
     }
     assert [line["kind"] for line in lines] == ["head", "end"]
 
@@ -335,10 +359,10 @@ async def test_the_audit_log_keeps_acts_of_an_erased_identity_under_one_name_tha
     assert [(each["act"], each["at"], each["dataset"]) for each in after[: len(before)]] == [
         (each["act"], each["at"], each["dataset"]) for each in before
     ]
-    assert [each["act"] for each in after[len(before) :]] == ["eraseIdentity"] * 2
+    assert [each["act"] for each in after[len(before) :]] == ["eraseIdentity"] * 3
     names = {name for each in after for name in (each["actor"], each["subject"]) if name and name.startswith("erased")}
-    assert len(names) == 1
-    assert len(names.pop()) == len("erased-") + 16
+    # Zoe's, and that of the guest that she was.
+    assert [len(name) for name in names] == [len("erased-") + 16] * 2
     about_zoe = [each for each in after if "erased" in f"{each['actor']}{each['subject']}"]
     assert {repr(each["details"]) for each in about_zoe} == {"{}"}
     assert {each["actorDevice"] for each in about_zoe} == {None, YAN.device}
@@ -401,7 +425,7 @@ async def test_what_is_left_is_found_wherever_it_stands(database: Database, stor
 
     expected = {
         *("datasets.owner", "datasets.updated_by_identity", "records.updated_by_identity", "receipts.identity"),
-        *("members.identity", "audit.actor", "audit.subject"),
+        *("members.identity", "audit.actor", "audit.subject", "guests.linked_to"),
     }
     in_postgres = {"records.owner", "members.owner", "invitations.owner", "owners.owner"}
     assert set(left) == expected | (in_postgres if database.name == "postgres" else set())
@@ -420,7 +444,7 @@ async def test_an_erasure_cut_short_shows_nothing_and_the_next_one_ends_it(
         cuts += 1
         async with database.beside() as beside:
             try:
-                removed = await erased(_CutShort(beside, after=cuts), ZOE.identity)
+                removed = await erased(_CutShort(beside, after=cuts + 1), ZOE.identity)
             except _Cut:
                 assert await store.dataset(ZOE, by_id(ids["diary"])) is None
                 assert (await store.heads([ids["diary"]]))[ids["diary"]].deleted
@@ -440,7 +464,7 @@ async def test_a_dataset_whose_erasure_was_cut_short_does_not_keep_others_from_b
     await store.delete_dataset(YAN, named("left"), now=NOW)
     async with database.beside() as beside:
         with pytest.raises(_Cut):
-            await erased(_CutShort(beside, after=1), ZOE.identity)
+            await erased(_CutShort(beside, after=2), ZOE.identity)
     retention = Retention(tombstones=A_DAY, tombstones_per_dataset=9, receipts=A_DAY, deleted_datasets=A_DAY)
 
     pruned = await store.prune(retention, now=NOW + 2 * A_DAY, batch=100)

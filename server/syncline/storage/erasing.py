@@ -42,17 +42,17 @@ class Removed:
 
 
 async def erase(beside: Beside, identity: IdentityId, *, operator: str, now: datetime) -> Removed:
-    """Remove all of it, and look whether that is so; first, all of the guests that it was before it signed in."""
+    """Remove all of it, and of the guests that it was before it signed in; and look whether that is so."""
+    whole = [identity, *await _guests(beside, identity)]
+    erasures = [_Erasure(beside, each, operator, now) for each in whole]
+    for erasure in erasures:
+        await erasure.begin()
     counts: Counter[str] = Counter()
     left: list[str] = []
-    for each in (*await _guests(beside, identity), identity):
-        erasure = _Erasure(beside, each, operator, now)
-        await erasure.begin()
+    # The guests first: as long as there is something of them, the identity leads to them.
+    for erasure in reversed(erasures):
         await erasure.go_on()
-        found = await remains(beside, each)
-        if not found:
-            await erasure.finish()
-        left += found
+        left += await erasure.finish()
         counts += erasure.counts
     return Removed(counts=counts, left=tuple(left))
 
@@ -83,6 +83,7 @@ class _Erasure:
     def __init__(self, beside: Beside, identity: IdentityId, operator: str, now: datetime) -> None:
         self.counts: Counter[str] = Counter()
         self._beside = beside
+        self._identity = identity
         self._tenant = tenant_of(identity)
         self._operator = operator
         self._now = now
@@ -134,8 +135,12 @@ class _Erasure:
 
         self.counts += await self._beside.transaction(again)
 
-    async def finish(self) -> None:
-        await self._change("finish_erasure", self._bindings)
+    async def finish(self) -> list[str]:
+        """Where something is left; if nowhere, it is noted that this is done."""
+        left = await remains(self._beside, self._identity)
+        if not left:
+            await self._change("finish_erasure", self._bindings)
+        return left
 
     async def _end_standings(self, steps: Steps) -> Counter[str]:
         counts: Counter[str] = Counter()

@@ -104,9 +104,9 @@ def migrate_file(path: Path) -> int:
 
 def renew(connection: apsw.Connection, act: AuditAct) -> Epoch:
     """Give the log a new identity, and note that an operator did; an older schema has no place for the note."""
-    sql = load_queries("sqlite")
+    sql = load_queries("sqlite", "files")
     with connection:
-        epoch = Epoch(str(connection.execute(sql["renew_epoch"]).get))
+        epoch = Epoch(str(connection.execute(load_queries("sqlite")["renew_epoch"]).get))
         if connection.execute(sql["has_audit"]).get:
             connection.execute(sql["audit_of_command"], {"act": act.value})
     return epoch

@@ -353,13 +353,6 @@ WHERE identity IN (
 INSERT INTO audit (at, tenant, actor, actor_device, operator, act, dataset, subject, details)
 VALUES (:at, :tenant, :actor, :actor_device, :operator, :act, :dataset, :subject, :details);
 
--- name: has_audit
-SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'audit';
-
--- name: audit_of_command
-INSERT INTO audit (at, tenant, operator, act, details)
-VALUES (CAST(unixepoch('subsec') * 1000000 AS INTEGER), '', 'cli', :act, '{}');
-
 -- name: prune_audit
 DELETE FROM audit WHERE number IN (SELECT number FROM audit WHERE at < :before ORDER BY at LIMIT :batch);
 
