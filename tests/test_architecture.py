@@ -45,6 +45,7 @@ WIRING = {
         "workers",
         "cli",
         "cli_credentials",
+        "cli_privacy",
         "cli_reference",
         "cli_settings",
         "cli_storage",
@@ -174,7 +175,7 @@ def test_only_what_wires_and_the_command_line_import_adapters() -> None:
     # The command line mints tokens: ``token`` itself, and the device's commands with a data folder at hand. And it has
     # what an operator does to the data.
     assert importers_of_adapters(PACKAGE) <= {
-        *("app", "start", "sign_in_wiring", "cli", "cli_credentials", "cli_settings", "cli_storage"),
+        *("app", "start", "sign_in_wiring", "cli", "cli_credentials", "cli_privacy", "cli_settings", "cli_storage"),
         "client.command_options",
     }
 

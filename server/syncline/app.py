@@ -30,6 +30,7 @@ from syncline.metrics import Metrics
 from syncline.ports import Bus, CompleteStore
 from syncline.service.housekeeping import Housekeeping
 from syncline.service.presence_room import PresenceTiming
+from syncline.service.refusals import RefusingAuthenticator
 from syncline.sign_in_wiring import credentials
 from syncline.storage.sqlite import SqliteStore
 from syncline.web.admission import Admission
@@ -104,7 +105,9 @@ async def _build(settings: Settings, opened: AsyncExitStack) -> App:
     backend = Backend(
         engine=Engine(schema, Documents(schema, _document_limits(settings), **_document_cache(settings))),
         services=node.services,
-        authenticator=GuestAuthenticator(guest_tokens, utc_now, node.guests.check, otherwise=signed_in),
+        authenticator=RefusingAuthenticator(
+            GuestAuthenticator(guest_tokens, utc_now, node.guests.check, otherwise=signed_in), node.refusals
+        ),
         mutations=mutations,
         limits=web_limits,
         admission=admission,
@@ -132,6 +135,7 @@ async def _build(settings: Settings, opened: AsyncExitStack) -> App:
             sweep_every=timedelta(seconds=settings.sweep_interval_seconds),
             bus=bus,
             metrics=metrics,
+            also={"refusals": node.refusals.run},
         ),
     )
 

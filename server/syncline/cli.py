@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from syncline import __version__, cli_credentials, cli_storage
+from syncline import __version__, cli_credentials, cli_privacy, cli_storage
 from syncline.auth.keys import existing_secret
 from syncline.auth.tokens import mint
 from syncline.cli_settings import EffectiveSetting, Flags, effective, shown, taking_settings
@@ -57,6 +57,7 @@ def build() -> typer.Typer:
     app.command("schema")(schema)
     cli_storage.register(app)
     cli_credentials.register(app)
+    cli_privacy.register(app)
     device.register(app)
     return app
 

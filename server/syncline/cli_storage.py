@@ -16,6 +16,7 @@ import typer
 
 from syncline import logs
 from syncline.config import DATABASE_FILE, Settings, load, variable
+from syncline.core.audit import AuditAct
 from syncline.errors import StartRefused
 
 NEEDED = 1
@@ -111,7 +112,7 @@ def restore(
             raise StartRefused(
                 f"{_URL} is set: restore PostgreSQL with its own pg_restore, then run this command without FILE"
             )
-        typer.echo(f"epoch {_renewed(settings)}")
+        typer.echo(f"epoch {_renewed(settings, AuditAct.RESTORE)}")
         return
     if file is None:
         raise StartRefused(f"name the FILE to restore; only with {_URL} there is none")
@@ -166,27 +167,29 @@ def renew_epoch(data: DataFolder = None) -> None:
     The log is that at SYNCLINE_DATABASE_URL, else that of the SQLite file in the data folder, which no server may
     have. Prints the new epoch.
     """
-    typer.echo(_renewed(settings_of(data)))
+    typer.echo(_renewed(settings_of(data), AuditAct.RENEW_EPOCH))
 
 
-def _renewed(settings: Settings) -> str:
+def _renewed(settings: Settings, act: AuditAct) -> str:
     url = url_of(settings)
     if url is not None:
         from syncline.storage.postgres_administration import renew_epoch as renew_in_postgres
 
-        return asyncio.run(renew_in_postgres(url))
+        return asyncio.run(renew_in_postgres(url, act))
     from syncline.storage.sqlite_database import renew_epoch as renew_in_sqlite
 
     return renew_in_sqlite(settings.database)
 
 
 def settings_of(data: str | None) -> Settings:
+    """The settings of a command, whose logs are as they say."""
     settings = load({"data": data})
     logs.configure(level=settings.log_level, format=settings.log_format)
     return settings
 
 
 def url_of(settings: Settings) -> str | None:
+    """The address of the database; None: it is a SQLite file."""
     return None if settings.database_url is None else settings.database_url.get_secret_value()
 
 

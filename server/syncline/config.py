@@ -369,6 +369,16 @@ class Settings(BaseSettings):
         unit="seconds",
     )
 
+    audit_retention_days: float = _days(
+        365, "The audit log keeps acts of sharing and administration for this time.", group=_RETENTION
+    )
+    erased_retention_days: float = _days(
+        400,
+        "Credentials of an erased identity are refused for this time, and never for less than tokens are good. After "
+        "it, the identity can be a new one.",
+        group=_RETENTION,
+    )
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         if (self.oidc_issuer is None) is not (self.oidc_audience is None or not self.oidc_audience.split()):
@@ -426,6 +436,8 @@ class Settings(BaseSettings):
             tombstones_per_dataset=self.tombstones_per_dataset,
             receipts=timedelta(days=self.receipt_retention_days),
             deleted_datasets=timedelta(days=self.tombstone_retention_days),
+            audit=timedelta(days=self.audit_retention_days),
+            erasures=timedelta(days=max(self.erased_retention_days, self.token_lifetime_days)),
         )
 
 

@@ -121,6 +121,15 @@ class GuestLinked(Unauthenticated):
         super().__init__("this guest has signed in; its data is in the account now")
 
 
+class IdentityErased(Unauthenticated):
+    """All that was kept of the identity was removed, as was asked for. Credentials from before count no more."""
+
+    code = "IDENTITY_ERASED"
+
+    def __init__(self) -> None:
+        super().__init__("this identity was erased")
+
+
 # --- what was sent --------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, NewType, Protocol
+from typing import Any, Final, NewType, Protocol
 
 from syncline.core.checkpoint import Since
 from syncline.core.commit import Resync, SyncRequest
@@ -104,6 +104,7 @@ class Pruned:
     receipts: int
     datasets: int
     more: bool
+    audit: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +123,9 @@ class Retention:
     tombstones_per_dataset: int
     receipts: timedelta
     deleted_datasets: timedelta
+    audit: timedelta = timedelta(days=365)
+    erasures: timedelta = timedelta(days=400)
+    """How long an erased identity is refused; longer than any credential is good."""
 
 
 class Store(Protocol):
@@ -268,6 +272,37 @@ class Store(Protocol):
     async def close(self) -> None:
         """Finish what was accepted, then let go of the store."""
         ...
+
+
+# --- what was erased --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasureMark:
+    """Another one whenever an identity was erased, or is no longer refused."""
+
+    count: int
+    numbers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasures:
+    """The identities that are refused because they were erased, by ``core.ids.erased_hash``."""
+
+    mark: ErasureMark
+    hashes: frozenset[bytes]
+
+
+class Erased(Protocol):
+    """Knows which identities were erased."""
+
+    async def erasures(self, known: ErasureMark | None) -> Erasures | None:
+        """All of them; None if they are those of the mark ``known``. Raises StoreUnavailable."""
+        ...
+
+
+Held = tuple[str, Mapping[str, Any]]
+"""A row that is held about an identity: of which kind it is, and what is in it, ready to be told as JSON."""
 
 
 # --- bus --------------------------------------------------------------------------------------------------------------
@@ -549,7 +584,7 @@ class ApiKeys(Protocol):
         ...
 
 
-class CompleteStore(Store, Protocol):
+class CompleteStore(Store, Erased, Protocol):
     """All that a server keeps."""
 
     @property

@@ -8,7 +8,7 @@ from syncline.api.context import Services
 from syncline.core.limits import Limits
 from syncline.core.presence import PresenceLimits
 from syncline.metrics import Metrics
-from syncline.ports import Bus, Clock, GuestAdmission, GuestTokens, Store
+from syncline.ports import Bus, Clock, CompleteStore, GuestAdmission, GuestTokens
 from syncline.service.channels import Channels
 from syncline.service.datasets import Datasets
 from syncline.service.guest_standings import GuestStandings
@@ -16,6 +16,7 @@ from syncline.service.guests import Guests
 from syncline.service.memberships import Memberships
 from syncline.service.presence import Presence
 from syncline.service.presence_room import PresenceTiming
+from syncline.service.refusals import Refusals
 from syncline.service.sharing import Sharing
 from syncline.service.subscriptions import Subscriptions
 from syncline.service.sync import Syncs
@@ -29,6 +30,7 @@ class Node:
     channels: Channels
     memberships: Memberships
     guests: GuestStandings
+    refusals: Refusals
 
     def measure(self, metrics: Metrics) -> None:
         """Have the metrics read off how much there is."""
@@ -52,7 +54,7 @@ class Node:
 
 
 def assemble(
-    store: Store,
+    store: CompleteStore,
     bus: Bus,
     clock: Clock,
     metrics: Metrics,
@@ -68,6 +70,7 @@ def assemble(
     memberships = Memberships(store, bus)
     datasets = Datasets(store, bus, clock, limits, metrics)
     standings = GuestStandings(store, bus)
+    refusals = Refusals(store)
     services = Services(
         datasets=datasets,
         guests=Guests(
@@ -76,6 +79,7 @@ def assemble(
             clock,
             datasets,
             standings,
+            refusals,
             metrics,
             tokens=guest_tokens,
             admission=guest_admission,
@@ -87,4 +91,4 @@ def assemble(
         syncs=Syncs(store, bus, clock, datasets, metrics),
         subscriptions=Subscriptions(store, memberships, channels),
     )
-    return Node(services=services, channels=channels, memberships=memberships, guests=standings)
+    return Node(services=services, channels=channels, memberships=memberships, guests=standings, refusals=refusals)

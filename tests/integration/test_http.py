@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from syncline.ports import Store
+from syncline.ports import CompleteStore
 from syncline.web.limits import WebLimits
 from tests.support.gated_store import Gate
 from tests.support.web_server import PATIENCE_SECONDS, WebOptions, WebServer, a_token, now, web_server
@@ -209,9 +209,9 @@ async def test_the_server_lives_and_is_ready(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_server_whose_store_is_gone_is_not_ready(tmp_path: Path) -> None:
-    stores: list[Store] = []
+    stores: list[CompleteStore] = []
 
-    def remember(store: Store) -> Store:
+    def remember(store: CompleteStore) -> CompleteStore:
         stores.append(store)
         return store
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from syncline.core.commit import Resync, SyncRequest
 from syncline.core.pages import PageRequest
-from syncline.ports import Store, Synced
+from syncline.ports import CompleteStore, Synced
 from tests.support.web_server import PATIENCE_SECONDS, WebServer
 
 
@@ -20,8 +20,8 @@ class Gate:
         self._open = asyncio.Event()
         self._open.set()
 
-    def __call__(self, store: Store) -> Store:
-        return cast(Store, _GatedStore(store, self))
+    def __call__(self, store: CompleteStore) -> CompleteStore:
+        return cast(CompleteStore, _GatedStore(store, self))
 
     def close(self, server: WebServer) -> None:
         server.loop.call_soon_threadsafe(self._open.clear)
@@ -40,7 +40,7 @@ class Gate:
 
 
 class _GatedStore:
-    def __init__(self, store: Store, gate: Gate) -> None:
+    def __init__(self, store: CompleteStore, gate: Gate) -> None:
         self._store = store
         self._gate = gate
 

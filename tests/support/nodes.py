@@ -13,7 +13,7 @@ from syncline.bus.redis import RedisBus
 from syncline.core.checkpoint import START
 from syncline.core.limits import Limits
 from syncline.core.model import Commit, Viewer
-from syncline.ports import Retention, Store
+from syncline.ports import CompleteStore, Retention
 from syncline.service.housekeeping import Housekeeping
 from syncline.storage.sqlite import SqliteStore
 from tests.support.world import NOTES, Watcher, World, now, viewer
@@ -45,7 +45,7 @@ class Node:
 
 
 @asynccontextmanager
-async def node(store: Store, url: str) -> AsyncIterator[Node]:
+async def node(store: CompleteStore, url: str) -> AsyncIterator[Node]:
     bus = RedisBus.open(url, secret=b"shared")
     await bus.start()
     world = World(store, Limits(), bus)

@@ -27,7 +27,7 @@ from syncline.core.ids import DeviceId, IdentityId
 from syncline.core.limits import Limits
 from syncline.core.model import Viewer
 from syncline.metrics import Metrics
-from syncline.ports import SharedLimits, Store
+from syncline.ports import CompleteStore, SharedLimits
 from syncline.storage.sqlite import SqliteStore
 from syncline.web.admission import Admission
 from syncline.web.connection import Backend
@@ -45,7 +45,7 @@ SECRET = b"a secret of the tests, 32 bytes or more"
 PATIENCE_SECONDS = 20.0
 
 T = TypeVar("T")
-WrapStore = Callable[[Store], Store]
+WrapStore = Callable[[CompleteStore], CompleteStore]
 
 
 def now() -> datetime:

@@ -20,7 +20,7 @@ from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Viewer
 from syncline.errors import SynclineError
 from syncline.metrics import Metrics
-from syncline.ports import Bus, Ear, Listener, Store, Synced, Topic, Watch
+from syncline.ports import Bus, CompleteStore, Ear, Listener, Synced, Topic, Watch
 from syncline.service.feeds import Feed
 from syncline.service.presence_room import PresenceTiming
 from syncline.storage.sqlite import SqliteStore
@@ -118,7 +118,7 @@ class World:
 
     def __init__(
         self,
-        store: Store,
+        store: CompleteStore,
         limits: Limits,
         bus: Bus | None = None,
         presence_timing: PresenceTiming | None = None,

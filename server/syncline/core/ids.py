@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import NewType
 
@@ -27,6 +28,10 @@ Version = NewType("Version", int)
 NO_TENANT = Tenant("")
 """The only one there is where tenants are not told apart."""
 
+ERASED = "erased"
+"""What is shown in place of an identity that was erased, and of the name of a dataset of its."""
+
+_ERASED_PURPOSE = "syncline erased identity\x1f"
 _TENANT_MARK = "\x1f"
 """No identity's own text has it: it is not printable."""
 _TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
@@ -88,6 +93,16 @@ def tenant_of(identity: IdentityId) -> Tenant:
     """The tenant that the identity belongs to."""
     before, mark, _ = identity.partition(_TENANT_MARK)
     return Tenant(before) if mark else NO_TENANT
+
+
+def erased_in(tenant: Tenant) -> IdentityId:
+    """Who stands for the erased identities of a tenant: shown as ``erased``, and no credential can name it."""
+    return IdentityId(f"{tenant}{_TENANT_MARK}{_TENANT_MARK}{ERASED}")
+
+
+def erased_hash(identity: IdentityId) -> bytes:
+    """By what an erased identity is known again, though it is kept nowhere."""
+    return hashlib.sha256(f"{_ERASED_PURPOSE}{identity}".encode("utf-8", "surrogatepass")).digest()
 
 
 def shown(identity: IdentityId) -> str:

@@ -124,6 +124,17 @@ class SharingRequest:
     limits: Limits
     now: datetime
 
+    @property
+    def standing_for(self) -> tuple[IdentityId, ...]:
+        """Who may have a standing by the act that it had not: none of these may be one that was erased."""
+        match self.act:
+            case Share() | TransferOwnership():
+                return (self.act.identity,)
+            case AcceptInvitation():
+                return (self.viewer.identity,)
+            case _:
+                return ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharingState:

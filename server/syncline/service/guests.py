@@ -15,6 +15,7 @@ from syncline.metrics import Metrics
 from syncline.ports import Bus, Clock, GuestAdmission, GuestLink, GuestToken, GuestTokens, Store
 from syncline.service.datasets import Datasets
 from syncline.service.guest_standings import GuestStandings
+from syncline.service.refusals import Refusals
 from syncline.topics import identity_topic
 
 
@@ -28,6 +29,7 @@ class Guests:
         clock: Clock,
         datasets: Datasets,
         standings: GuestStandings,
+        refusals: Refusals,
         metrics: Metrics,
         *,
         tokens: GuestTokens,
@@ -41,6 +43,7 @@ class Guests:
         self._metrics = metrics
         self._tokens = tokens
         self._admission = admission
+        self._refusals = refusals
         self.standings = standings
 
     async def create(self, device: DeviceId | None, *, caller: str | None) -> GuestToken:
@@ -58,10 +61,12 @@ class Guests:
     async def renew(self, token: str, device: DeviceId | None = None) -> GuestToken:
         """A fresh token for the same guest and device; or for ``device``, another one of the guest's.
 
-        Guests that are there go on where new ones are not taken any more. Raises Unauthenticated, GuestLinked.
+        Guests that are there go on where new ones are not taken any more.
+        Raises Unauthenticated, GuestLinked, IdentityErased.
         """
         viewer = self._tokens.read(token)
         await self.standings.look(viewer.identity)
+        await self._refusals.check(viewer.identity)
         return self._tokens.mint(Viewer(identity=viewer.identity, device=device or viewer.device))
 
     async def link(self, viewer: Viewer, token: str, rule: LinkRule) -> Linked:

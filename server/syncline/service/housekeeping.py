@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 from syncline.errors import SynclineError
 from syncline.logs import get_logger
@@ -35,7 +36,9 @@ class Housekeeping:
         sweep_every: timedelta,
         metrics: Metrics,
         bus: Bus,
+        also: Mapping[str, Callable[[], Coroutine[Any, Any, None]]] | None = None,
     ) -> None:
+        """``also``: what else runs as long as the server, by the names of the tasks."""
         self._store = store
         self._sweep_all = sweep
         self._clock = clock
@@ -43,12 +46,15 @@ class Housekeeping:
         self._sweep_every = sweep_every
         self._metrics = metrics
         self._bus = bus
+        self._also = also or {}
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sweep(), name="sweep")
             group.create_task(self._prune(), name="prune")
             group.create_task(self._metrics.run(), name="metrics")
+            for name, work in self._also.items():
+                group.create_task(work(), name=name)
 
     async def _sweep(self) -> None:
         called_for = asyncio.Event()
@@ -89,8 +95,14 @@ class Housekeeping:
         """Forget all that is past its retention now, batch by batch, so that syncs get in between."""
         while True:
             pruned = await self._store.prune(self._retention, now=self._clock(), batch=_PRUNE_BATCH)
-            if pruned.tombstones or pruned.receipts or pruned.datasets:
-                _log.info("pruned", tombstones=pruned.tombstones, receipts=pruned.receipts, datasets=pruned.datasets)
+            if pruned.tombstones or pruned.receipts or pruned.datasets or pruned.audit:
+                _log.info(
+                    "pruned",
+                    tombstones=pruned.tombstones,
+                    receipts=pruned.receipts,
+                    datasets=pruned.datasets,
+                    audit=pruned.audit,
+                )
             if not pruned.more:
                 await self._note_ages()
                 return

@@ -27,10 +27,14 @@ class CopiedTable:
     """Whether the key begins with an id, which is bytes; all other columns of keys are texts."""
     changes_alone: bool = False
     """Whether it may change while no dataset and no receipt does."""
+    numbered: bool = False
+    """Unless the key is a number, from 1 on, and nothing else."""
 
     @property
     def before_all(self) -> Row:
         """A key before that of every row."""
+        if self.numbered:
+            return (0,)
         return (b"" if self.by_id else "", *[""] * (self.key_columns - 1))
 
     def key_of(self, row: Row) -> Row:
@@ -107,7 +111,23 @@ API_KEYS: Final = CopiedTable(
     by_id=False,
     changes_alone=True,
 )
-TABLES: Final = (DATASETS, RECORDS, RECEIPTS, MEMBERS, INVITATIONS, GUESTS, LOGINS, API_KEYS)
+AUDIT: Final = CopiedTable(
+    "audit",
+    ("number", "at", "tenant", "actor", "actor_device", "operator", "act", "dataset", "subject", "details"),
+    key_columns=1,
+    text=None,
+    by_id=False,
+    numbered=True,
+)
+ERASED: Final = CopiedTable(
+    "erased_identities",
+    ("hash", "number", "pseudonym", "begun_at", "finished_at"),
+    key_columns=1,
+    text=None,
+    by_id=True,
+    changes_alone=True,
+)
+TABLES: Final = (DATASETS, RECORDS, RECEIPTS, MEMBERS, INVITATIONS, GUESTS, LOGINS, API_KEYS, AUDIT, ERASED)
 """In the order in which they are copied."""
 
 

@@ -32,7 +32,19 @@ from syncline.core.pages import LogRead, Page, PageRequest, page_of
 from syncline.core.sharing import Invitation, Member, SharingRequest
 from syncline.errors import GuestLinked
 from syncline.metrics import Metrics
-from syncline.ports import Access, GuestLink, HeadMark, Oldest, Pruned, Retention, Shared, Synced, Usage
+from syncline.ports import (
+    Access,
+    ErasureMark,
+    Erasures,
+    GuestLink,
+    HeadMark,
+    Oldest,
+    Pruned,
+    Retention,
+    Shared,
+    Synced,
+    Usage,
+)
 from syncline.storage import postgres_datasets, postgres_linking, postgres_pruning, postgres_sharing
 from syncline.storage.postgres_connections import Connections
 from syncline.storage.postgres_identities import PostgresApiKeys, PostgresIdentities
@@ -275,6 +287,16 @@ class PostgresStore:
         """Of a guest that found nothing: raises GuestLinked if that is because it has signed in."""
         if may_be_guest(viewer.identity) and await self.linked_guests([viewer.identity]):
             raise GuestLinked
+
+    async def erasures(self, known: ErasureMark | None) -> Erasures | None:
+        (row,) = await self._connections.read("erasure_mark")
+        mark = ErasureMark(count=row["count"], numbers=row["numbers"])
+        if mark == known:
+            return None
+        # What is read later may hold more than the mark says: then the next look finds another mark.
+        return Erasures(
+            mark=mark, hashes=frozenset(found["hash"] for found in await self._connections.read("erasures"))
+        )
 
     async def oldest(self) -> Oldest:
         (row,) = await self._connections.read("oldest")

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
+from syncline.core.audit import AuditAct
 from syncline.core.ids import Epoch
 from syncline.errors import StartRefused
 from syncline.storage.migrations import load_migrations
@@ -54,7 +55,7 @@ async def migrate_database(url: str) -> int:
         return await migrate(connection, load_migrations("postgres"))
 
 
-async def renew_epoch(url: str) -> Epoch:
+async def renew_epoch(url: str, act: AuditAct = AuditAct.RENEW_EPOCH) -> Epoch:
     """Give the log of a restored database a new identity, so that every device resyncs.
 
     Servers that run take it up with what they read next. Raises as ``migrate_database``.
@@ -70,4 +71,7 @@ async def renew_epoch(url: str) -> Epoch:
             epoch: str = await connection.fetchval(sql["renew_epoch"])
             # Or the next server to start would find that it has another past, and renew the epoch once more.
             await connection.execute(sql["keep_lineage"], lineage)
+            # An older schema has no place for it.
+            if await connection.fetchval(sql["has_audit"]):
+                await connection.execute(sql["audit_of_command"], act.value)
         return Epoch(epoch)

@@ -11,6 +11,7 @@ from syncline.core.limits import Limits
 from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Role, Standing, Viewer
 from syncline.core.sharing import check_owned
 from syncline.errors import DatasetExists, DatasetNotFound
+from syncline.storage.postgres_erased import check_not_erased
 from syncline.storage.postgres_linking import check_not_linked
 from syncline.storage.postgres_migrations import Connection
 from syncline.storage.rows import head_bindings, head_of, micros
@@ -31,6 +32,7 @@ async def create_dataset(
 ) -> DatasetHead:
     """What ``Store.create_dataset`` promises."""
     await check_not_linked(connection, sql, viewer.identity)
+    await check_not_erased(connection, sql, viewer.identity)
     await connection.execute(sql["lock_owner"], viewer.identity)
     existing = await standing(connection, sql, viewer, DatasetRef(name=name))
     if existing is not None:

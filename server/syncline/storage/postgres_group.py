@@ -17,7 +17,7 @@ from syncline.core.ids import DatasetId, DatasetName, Epoch, IdentityId, RecordK
 from syncline.core.model import Author, DatasetHead, Position, Record, Role
 from syncline.core.pages import Page, PageRequest, page_of
 from syncline.core.receipts import Receipt
-from syncline.errors import GuestLinked, SynclineError
+from syncline.errors import GuestLinked, IdentityErased, SynclineError
 from syncline.ports import Synced
 from syncline.storage.postgres_texts import prefix_range, storable
 from syncline.storage.rows import (
@@ -34,6 +34,7 @@ Outcome = Synced | Resync | SynclineError
 _HEAD_COLUMNS = slice(2, 16)
 _ROLE_COLUMN = 17
 _LINKED_COLUMN = 26
+_ERASED_COLUMN = 27
 _OLD_HEAD = ("version", "record_count", "size_bytes", "updated_at", "updated_by_identity", "updated_by_device")
 _NEW_HEAD = ("owner", "id", "name", *_OLD_HEAD[:3], "conflict_policy", "created_at", *_OLD_HEAD[3:])
 
@@ -144,6 +145,8 @@ class Group:
             if row[_LINKED_COLUMN]:
                 # What the guest looks for is the account's.
                 self.decided.append(Decided(job, GuestLinked(), None, frozenset()))
+            elif row[_ERASED_COLUMN]:
+                self.decided.append(Decided(job, IdentityErased(), None, frozenset()))
             else:
                 self._decide(job, loaded, role, row[-1])
 

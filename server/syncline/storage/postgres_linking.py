@@ -12,14 +12,17 @@ from datetime import datetime
 
 import asyncpg
 
+from syncline.core.audit import audited_link
 from syncline.core.guests import may_be_guest
 from syncline.core.ids import Epoch, IdentityId
 from syncline.core.linking import GuestMembership, LinkPlan, LinkRequest, LinkState, plan, to_merge
 from syncline.core.model import DatasetHead, Record, Role
 from syncline.errors import GuestLinked
 from syncline.ports import GuestLink
+from syncline.storage.postgres_erased import check_not_erased
 from syncline.storage.postgres_migrations import Connection
 from syncline.storage.rows import (
+    audit_bindings,
     guest_of,
     head_of,
     linked_text,
@@ -60,6 +63,7 @@ async def check_not_linked(connection: Connection, sql: Sql, identity: IdentityI
 async def link(connection: Connection, sql: Sql, epoch: Epoch, request: LinkRequest) -> GuestLink:
     """What ``Store.link_guest`` promises. Nothing is written if it raises."""
     account = request.viewer.identity
+    await check_not_erased(connection, sql, request.guest, account)
     await connection.execute(sql["put_guest"], request.guest, micros(request.now))
     row = await connection.fetchrow(sql["lock_guest_to_link"], request.guest)
     if row is None:
@@ -73,6 +77,7 @@ async def link(connection: Connection, sql: Sql, epoch: Epoch, request: LinkRequ
     state = await _load(connection, sql, epoch, request)
     decision = plan(request, state)
     await _write(connection, sql, request, state, decision)
+    await connection.execute(sql["insert_audit"], *audit_bindings(audited_link(request, decision.linked)).values())
     return GuestLink(epoch=epoch, linked=decision.linked, heads=(*decision.deleted, *decision.heads), replayed=False)
 
 

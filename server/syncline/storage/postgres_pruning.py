@@ -25,6 +25,8 @@ async def prune(connection: Connection, sql: Sql, retention: Retention, *, now: 
     receipts = _count(await connection.execute(sql["prune_receipts"], micros(now - retention.receipts), batch))
     await connection.execute(sql["prune_invitations"], micros(now), batch)
     await connection.execute(sql["forget_outcomes"], micros(now - retention.receipts), batch)
+    audit = _count(await connection.execute(sql["prune_audit"], micros(now - retention.audit), batch))
+    await connection.execute(sql["prune_erasures"], micros(now - retention.erasures), batch)
     datasets = _count(
         await connection.execute(sql["prune_deleted_datasets"], micros(now - retention.deleted_datasets), batch)
     )
@@ -32,7 +34,8 @@ async def prune(connection: Connection, sql: Sql, retention: Retention, *, now: 
         tombstones=tombstones,
         receipts=receipts,
         datasets=datasets,
-        more=batch in (tombstones, receipts, datasets),
+        audit=audit,
+        more=batch in (tombstones, receipts, datasets, audit),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from syncline.core.audit import audited
 from syncline.core.ids import DatasetId, IdentityId, Tenant, tenant_of
 from syncline.core.model import DatasetHead, DatasetRef, Role, Viewer
 from syncline.core.sharing import (
@@ -23,9 +24,18 @@ from syncline.core.sharing import (
 from syncline.errors import GuestLinked
 from syncline.ports import Access
 from syncline.storage.postgres_datasets import lock, standing
+from syncline.storage.postgres_erased import check_not_erased
 from syncline.storage.postgres_linking import linked_among
 from syncline.storage.postgres_migrations import Connection
-from syncline.storage.rows import head_of, invitation_bindings, invitation_of, member_bindings, member_of, time_of
+from syncline.storage.rows import (
+    audit_bindings,
+    head_of,
+    invitation_bindings,
+    invitation_of,
+    member_bindings,
+    member_of,
+    time_of,
+)
 
 Sql = Mapping[str, str]
 
@@ -38,9 +48,13 @@ async def share(connection: Connection, sql: Sql, request: SharingRequest) -> Sh
         raise GuestLinked
     check_guest_to_share_with(linked)
     head = await _locked(connection, sql, request)
+    await check_not_erased(connection, sql, *request.standing_for)
     decision = decide(request, await _state(connection, sql, request, head))
     if head is not None:
         await _write(connection, sql, head, decision)
+    entry = audited(request, decision)
+    if entry is not None:
+        await connection.execute(sql["insert_audit"], *audit_bindings(entry).values())
     return decision
 
 

@@ -124,6 +124,7 @@ class PostgresTarget:
             # With this commit all those before it are on disk as well.
             await self._connection.execute("SET LOCAL synchronous_commit = on")
             await self._connection.execute(self._sql["adopt_epoch"], epoch)
+            await self._connection.execute(self._sql["adopt_numbers"])
             await self._connection.execute(self._meta["keep_lineage"], lineage)
             await self._connection.execute(self._sql["forget_progress"], COPYING)
 

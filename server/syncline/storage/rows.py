@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from syncline.core.audit import AuditEntry
 from syncline.core.conflicts import ChangeStatus
 from syncline.core.guests import Guest
 from syncline.core.ids import DatasetId, DatasetName, DeviceId, IdentityId, InvitationId, MutationId, RecordKey, Version
@@ -161,6 +162,23 @@ def guest_of(row: Values) -> StoredGuest:
 
 def linked_text(linked: Linked) -> str:
     return _encode(linked).decode()
+
+
+# --- the audit log ----------------------------------------------------------------------------------------------------
+
+
+def audit_bindings(entry: AuditEntry) -> Bindings:
+    return {
+        "at": micros(entry.at),
+        "tenant": entry.tenant,
+        "actor": entry.actor,
+        "actor_device": entry.device,
+        "operator": entry.operator,
+        "act": entry.act.value,
+        "dataset": None if entry.dataset is None else bytes.fromhex(entry.dataset),
+        "subject": entry.subject,
+        "details": _encode(entry.details).decode(),
+    }
 
 
 # --- records ----------------------------------------------------------------------------------------------------------

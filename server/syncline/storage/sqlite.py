@@ -19,7 +19,19 @@ from syncline.core.model import ConflictPolicy, DatasetHead, DatasetRef, Dataset
 from syncline.core.pages import LogRead, PageRequest
 from syncline.core.sharing import Invitation, Member, SharingRequest
 from syncline.metrics import Metrics, unmeasured
-from syncline.ports import Access, GuestLink, HeadMark, Oldest, Pruned, Retention, Shared, Synced, Usage
+from syncline.ports import (
+    Access,
+    ErasureMark,
+    Erasures,
+    GuestLink,
+    HeadMark,
+    Oldest,
+    Pruned,
+    Retention,
+    Shared,
+    Synced,
+    Usage,
+)
 from syncline.storage import sqlite_datasets, sqlite_linking, sqlite_log, sqlite_pruning, sqlite_sharing, sqlite_sync
 from syncline.storage.sqlite_database import Database, open_database, renew_epoch
 from syncline.storage.sqlite_identities import SqliteApiKeys, SqliteIdentities
@@ -177,6 +189,9 @@ class SqliteStore:
 
     async def linked_guests(self, guests: Sequence[IdentityId]) -> frozenset[IdentityId]:
         return await self._readers.run(lambda lookups: lookups.linked_guests(guests))
+
+    async def erasures(self, known: ErasureMark | None) -> Erasures | None:
+        return await self._readers.run(lambda lookups: lookups.erasures(known))
 
     async def oldest(self) -> Oldest:
         return await self._readers.run(lambda lookups: lookups.oldest())

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import apsw
 
+from syncline.core.audit import AuditAct
 from syncline.errors import StartRefused
 from syncline.storage.sqlite_connections import open_writable
+from syncline.storage.sqlite_database import renew
 from syncline.storage.sqlite_files import (
     COMPANIONS,
     Contents,
@@ -80,7 +82,7 @@ def restore(file: Path, database: Path, *, force: bool, now: datetime) -> Restor
                     copy_pages(source, new)
             except apsw.CorruptError as error:
                 raise StartRefused(f"{file} is damaged: {error}") from error
-            contents = finish_copy(new, told_as=file, new_epoch=True)
+            contents = finish_copy(new, told_as=file, renew=lambda copy: renew(copy, AuditAct.RESTORE))
             kept = _set_aside(database, now)
             put_in_place(new, database)
     return Restored(contents=contents, kept=kept)

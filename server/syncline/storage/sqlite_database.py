@@ -9,6 +9,7 @@ from pathlib import Path
 
 import apsw
 
+from syncline.core.audit import AuditAct
 from syncline.core.ids import Epoch
 from syncline.errors import StartRefused
 from syncline.storage.migrations import Migration, load_migrations
@@ -101,6 +102,16 @@ def migrate_file(path: Path) -> int:
         raise StartRefused(f"cannot open {path}: {type(error).__name__}: {error}") from error
 
 
+def renew(connection: apsw.Connection, act: AuditAct) -> Epoch:
+    """Give the log a new identity, and note that an operator did; an older schema has no place for the note."""
+    sql = load_queries("sqlite", "files")
+    with connection:
+        epoch = Epoch(str(connection.execute(load_queries("sqlite")["renew_epoch"]).get))
+        if connection.execute(sql["has_audit"]).get:
+            connection.execute(sql["audit_of_command"], {"act": act.value})
+    return epoch
+
+
 def renew_epoch(path: Path, vfs: str | None = None) -> Epoch:
     """Give the log of a restored file a new identity, so that every device resyncs instead of trusting its checkpoint.
 
@@ -116,6 +127,6 @@ def renew_epoch(path: Path, vfs: str | None = None) -> Epoch:
             if check_file(connection, path, load_migrations("sqlite")) == 0:
                 raise StartRefused(f"{path} is empty")
             make_durable(connection, path)
-            return Epoch(str(connection.execute(load_queries("sqlite")["renew_epoch"]).get))
+            return renew(connection, AuditAct.RENEW_EPOCH)
     except apsw.Error as error:
         raise StartRefused(f"cannot open {path}: {type(error).__name__}: {error}") from error

@@ -25,6 +25,7 @@ def create_dataset(
     now: datetime,
 ) -> DatasetHead:
     """What ``Store.create_dataset`` promises."""
+    writes.check_not_erased(viewer.identity)
     existing = writes.standing(viewer, DatasetRef(name=name))
     if existing is not None:
         raise DatasetExists(name=name, dataset_id=existing.head.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,15 +104,18 @@ def copy_pages(source: apsw.Connection, path: Path) -> None:
                 backup.step(_PAGES_PER_STEP)
 
 
-def finish_copy(path: Path, *, told_as: Path, new_epoch: bool = False) -> Contents:
-    """Check the copy, and let it need no other file beside it. Raises StartRefused if ``told_as`` is damaged."""
+def finish_copy(path: Path, *, told_as: Path, renew: Callable[[apsw.Connection], Epoch] | None = None) -> Contents:
+    """Check the copy, and let it need no other file beside it; ``renew``: gives it its epoch.
+
+    Raises StartRefused if ``told_as`` is damaged.
+    """
     sql = load_queries("sqlite")
     with closing(open_writable(path, None, create=False)) as connection:
         connection.pragma("journal_mode", "delete")
         fault = str(connection.execute("PRAGMA integrity_check(1)").get)
         if fault != "ok":
             raise StartRefused(f"{told_as} is damaged: {fault.splitlines()[-1]}")
-        epoch = connection.execute(sql["renew_epoch" if new_epoch else "epoch"]).get
+        epoch = connection.execute(sql["epoch"]).get if renew is None else renew(connection)
         datasets, records = connection.execute(load_queries("sqlite", "files")["contents"]).get
     return Contents(size_bytes=path.stat().st_size, epoch=Epoch(epoch), datasets=datasets, records=records)
 

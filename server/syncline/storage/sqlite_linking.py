@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from syncline.core.audit import audited_link
 from syncline.core.ids import DatasetId, Epoch
 from syncline.core.linking import LinkPlan, LinkRequest, LinkState, plan, to_merge
 from syncline.errors import GuestLinked
@@ -18,9 +19,12 @@ def link(writes: Writes, epoch: Epoch, request: LinkRequest) -> GuestLink:
         if known.guest.linked_to != account or known.outcome is None:
             raise GuestLinked
         return GuestLink(epoch=epoch, linked=known.outcome, heads=(), replayed=True)
+    for identity in (request.guest, account):
+        writes.check_not_erased(identity)
     numbers, state = _load(writes, epoch, request)
     decision = plan(request, state)
     _write(writes, request, numbers, state, decision)
+    writes.insert_audit(audited_link(request, decision.linked))
     return GuestLink(epoch=epoch, linked=decision.linked, heads=(*decision.deleted, *decision.heads), replayed=False)
 
 

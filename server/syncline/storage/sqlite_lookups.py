@@ -19,6 +19,7 @@ from syncline.core.ids import (
     RecordKey,
     Tenant,
     Version,
+    erased_hash,
     tenant_of,
 )
 from syncline.core.linking import GuestMembership
@@ -36,8 +37,8 @@ from syncline.core.model import (
 from syncline.core.pages import Page, PageRequest, page_of
 from syncline.core.receipts import Receipt
 from syncline.core.sharing import Invitation, Member
-from syncline.errors import GuestLinked
-from syncline.ports import HeadMark, Oldest, Usage
+from syncline.errors import GuestLinked, IdentityErased
+from syncline.ports import ErasureMark, Erasures, HeadMark, Oldest, Usage
 from syncline.storage.key_ranges import key_range
 from syncline.storage.rows import (
     Bindings,
@@ -177,6 +178,21 @@ class Lookups:
         """Tombstones included."""
         records = map(record_of, self._all("all_records", {"number": number}))
         return {record.key: record for record in records}
+
+    # --- erased identities --------------------------------------------------------------------------------------------
+
+    def check_not_erased(self, identity: IdentityId) -> None:
+        """Raises IdentityErased: nothing of it may come to be here again."""
+        if self._first("erased", {"hash": erased_hash(identity)}) is not None:
+            raise IdentityErased
+
+    def erasures(self, known: ErasureMark | None) -> Erasures | None:
+        """What ``Erased.erasures`` promises."""
+        count, numbers = self._one("erasure_mark", {})
+        mark = ErasureMark(count=count, numbers=numbers)
+        if mark == known:
+            return None
+        return Erasures(mark=mark, hashes=frozenset(row[0] for row in self._all("erasures", {})))
 
     # --- for the sweep ------------------------------------------------------------------------------------------------
 

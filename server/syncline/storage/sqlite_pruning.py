@@ -16,12 +16,15 @@ def prune(writes: Writes, retention: Retention, *, now: datetime, batch: int) ->
     receipts = writes.prune_receipts(before=now - retention.receipts, batch=batch)
     writes.prune_invitations(before=now, batch=batch)
     writes.forget_outcomes(before=now - retention.receipts, batch=batch)
+    audit = writes.prune_audit(before=now - retention.audit, batch=batch)
+    writes.prune_erasures(before=now - retention.erasures, batch=batch)
     datasets = writes.prune_deleted_datasets(before=now - retention.deleted_datasets, batch=batch)
     return Pruned(
         tombstones=tombstones,
         receipts=receipts,
         datasets=datasets,
-        more=batch in (tombstones, receipts, datasets),
+        audit=audit,
+        more=batch in (tombstones, receipts, datasets, audit),
     )
 
 

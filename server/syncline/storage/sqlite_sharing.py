@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from syncline.core.audit import audited
 from syncline.core.guests import may_be_guest
 from syncline.core.ids import DatasetId, IdentityId, Tenant, tenant_of
 from syncline.core.model import DatasetRef, Role, Viewer
@@ -31,9 +32,14 @@ def share(writes: Writes, request: SharingRequest) -> SharingDecision:
     stored = _find(writes, request)
     if isinstance(request.act, Share) and may_be_guest(request.act.identity):
         check_guest_to_share_with(writes.linked_guests([request.act.identity]))
+    for identity in request.standing_for:
+        writes.check_not_erased(identity)
     decision = decide(request, _state(writes, request, stored))
     if stored is not None:
         _write(writes, StoredHead(stored.number, decision.head), stored, decision)
+    entry = audited(request, decision)
+    if entry is not None:
+        writes.insert_audit(entry)
     return decision
 
 

@@ -59,6 +59,9 @@ def sync(writes: Writes, epoch: Epoch, request: SyncRequest, page: PageRequest) 
 def _load(writes: Writes, epoch: Epoch, request: SyncRequest) -> tuple[StoredStanding | None, SyncState]:
     viewer = request.viewer
     stored = writes.standing(viewer, request.ref)
+    if stored is None:
+        # An erased identity has no standing anywhere, and must not get one by what it still knows how to send.
+        writes.check_not_erased(viewer.identity)
     return stored, SyncState(
         epoch=epoch,
         head=None if stored is None else stored.head,

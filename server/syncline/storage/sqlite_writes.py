@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from syncline.core.audit import AuditEntry
 from syncline.core.ids import IdentityId, InvitationId, Version
 from syncline.core.linking import Linked
 from syncline.core.model import DatasetHead, Record
@@ -11,6 +12,7 @@ from syncline.core.receipts import Receipt
 from syncline.core.sharing import Invitation, Member
 from syncline.storage.rows import (
     Bindings,
+    audit_bindings,
     head_bindings,
     invitation_bindings,
     linked_text,
@@ -114,6 +116,9 @@ class Writes(Lookups):
         self._run("forget_outcomes", {"before": micros(before), "batch": batch})
         return self.connection.changes()
 
+    def insert_audit(self, entry: AuditEntry) -> None:
+        self._run("insert_audit", audit_bindings(entry))
+
     # --- records and receipts -----------------------------------------------------------------------------------------
 
     def write_records(self, number: int, records: tuple[Record, ...]) -> None:
@@ -153,6 +158,15 @@ class Writes(Lookups):
 
     def prune_deleted_datasets(self, *, before: datetime, batch: int) -> int:
         self._run("prune_deleted_datasets", {"before": micros(before), "batch": batch})
+        return self.connection.changes()
+
+    def prune_audit(self, *, before: datetime, batch: int) -> int:
+        self._run("prune_audit", {"before": micros(before), "batch": batch})
+        return self.connection.changes()
+
+    def prune_erasures(self, *, before: datetime, batch: int) -> int:
+        """Those that began before ``before``: the identities are no longer refused."""
+        self._run("prune_erasures", {"before": micros(before), "batch": batch})
         return self.connection.changes()
 
     # --- rows ---------------------------------------------------------------------------------------------------------

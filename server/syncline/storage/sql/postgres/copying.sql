@@ -42,12 +42,23 @@ SELECT id, tenant, name, secret_hash, old_hash, old_until, scopes, created_at, e
 FROM syncline.api_keys
 ORDER BY id;
 
+-- name: audit
+SELECT number, at, tenant, actor, actor_device, operator, act, dataset, subject, details
+FROM syncline.audit
+ORDER BY number;
+
+-- name: erased_identities
+SELECT hash, number, pseudonym, begun_at, finished_at
+FROM syncline.erased_identities
+ORDER BY hash;
+
 -- name: holds_data
 SELECT
     EXISTS (SELECT FROM syncline.datasets) OR EXISTS (SELECT FROM syncline.records)
     OR EXISTS (SELECT FROM syncline.receipts) OR EXISTS (SELECT FROM syncline.members)
     OR EXISTS (SELECT FROM syncline.invitations) OR EXISTS (SELECT FROM syncline.guests)
     OR EXISTS (SELECT FROM syncline.logins) OR EXISTS (SELECT FROM syncline.api_keys)
+    OR EXISTS (SELECT FROM syncline.audit) OR EXISTS (SELECT FROM syncline.erased_identities)
     OR EXISTS (SELECT FROM syncline.owners);
 
 -- name: servers
@@ -61,7 +72,7 @@ SELECT pg_advisory_lock($1);
 -- name: empty
 TRUNCATE
     syncline.datasets, syncline.records, syncline.receipts, syncline.members, syncline.invitations, syncline.guests,
-    syncline.logins, syncline.api_keys, syncline.owners;
+    syncline.logins, syncline.api_keys, syncline.audit, syncline.erased_identities, syncline.owners;
 
 -- name: add_owners
 -- $1: whose datasets were copied
@@ -77,10 +88,22 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 -- name: adopt_epoch
 UPDATE syncline.meta SET value = $1 WHERE name = 'epoch';
 
+-- name: adopt_numbers
+-- What is numbered from now on goes on behind what was copied.
+SELECT
+    setval(
+        pg_get_serial_sequence('syncline.audit', 'number'),
+        greatest((SELECT max(number) FROM syncline.audit), 1)
+    ),
+    setval(
+        pg_get_serial_sequence('syncline.erased_identities', 'number'),
+        greatest((SELECT max(number) FROM syncline.erased_identities), 1)
+    );
+
 -- name: forget_progress
 DELETE FROM syncline.meta WHERE name = $1;
 
 -- name: analyze
 ANALYZE
     syncline.datasets, syncline.records, syncline.receipts, syncline.members, syncline.invitations, syncline.guests,
-    syncline.logins, syncline.api_keys, syncline.owners;
+    syncline.logins, syncline.api_keys, syncline.audit, syncline.erased_identities, syncline.owners;

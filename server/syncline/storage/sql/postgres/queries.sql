@@ -219,6 +219,10 @@ SELECT
     d.id IS NULL AND EXISTS (
         SELECT FROM syncline.guests AS g WHERE g.identity = u.identity AND g.linked_to IS NOT NULL
     ) AS linked,
+    d.id IS NULL AND EXISTS (
+        SELECT FROM syncline.erased_identities AS e
+        WHERE e.hash = sha256(convert_to(E'syncline erased identity\x1f' || u.identity, 'UTF8'))
+    ) AS erased,
     CASE WHEN d.deleted_at IS NULL AND d.version >= u.since_version THEN (
         SELECT array_agg(
             ROW(
@@ -299,7 +303,13 @@ changed AS (
 ),
 allowed AS (
     INSERT INTO syncline.owners AS o (owner, stamp)
-    SELECT u.owner, u.stamp FROM unnest($11::text[], $12::bigint[]) AS u (owner, stamp) ORDER BY u.owner
+    SELECT u.owner, u.stamp
+    FROM unnest($11::text[], $12::bigint[]) AS u (owner, stamp)
+    WHERE NOT EXISTS (
+        SELECT FROM syncline.erased_identities AS e
+        WHERE e.hash = sha256(convert_to(E'syncline erased identity\x1f' || u.owner, 'UTF8'))
+    )
+    ORDER BY u.owner
     ON CONFLICT (owner) DO UPDATE SET stamp = excluded.stamp WHERE o.stamp = excluded.stamp - 1
     RETURNING o.owner
 ),
@@ -499,7 +509,11 @@ WITH gone AS (
     DELETE FROM syncline.datasets
     WHERE id IN (
         SELECT id FROM syncline.datasets
-        WHERE deleted_at IS NOT NULL AND deleted_at < $1
+        WHERE
+            deleted_at IS NOT NULL
+            AND deleted_at < $1
+            -- An erasure that was cut short left them, for the next call of it to remove.
+            AND NOT EXISTS (SELECT FROM syncline.records AS r WHERE r.dataset = datasets.id)
         ORDER BY deleted_at
         LIMIT $2
     )
@@ -640,3 +654,36 @@ UPDATE syncline.guests SET outcome = NULL
 WHERE identity IN (
     SELECT identity FROM syncline.guests WHERE outcome IS NOT NULL AND linked_at < $1 ORDER BY linked_at LIMIT $2
 );
+
+-- name: insert_audit
+-- $1 … $9 as the columns are named
+INSERT INTO syncline.audit (at, tenant, actor, actor_device, operator, act, dataset, subject, details)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: has_audit
+SELECT to_regclass('syncline.audit') IS NOT NULL;
+
+-- name: audit_of_command
+-- $1 act
+INSERT INTO syncline.audit (at, tenant, operator, act, details)
+VALUES ((extract(epoch FROM clock_timestamp()) * 1000000)::bigint, '', 'cli', $1, '{}');
+
+-- name: prune_audit
+-- $1 before, $2 at most
+DELETE FROM syncline.audit
+WHERE (number, tenant) IN (SELECT number, tenant FROM syncline.audit WHERE at < $1 ORDER BY at LIMIT $2);
+
+-- name: erased
+-- $1 hashes
+SELECT EXISTS (SELECT FROM syncline.erased_identities WHERE hash = ANY ($1::bytea[]));
+
+-- name: erasure_mark
+SELECT count(*) AS count, coalesce(sum(number), 0)::bigint AS numbers FROM syncline.erased_identities;
+
+-- name: erasures
+SELECT hash FROM syncline.erased_identities;
+
+-- name: prune_erasures
+-- $1 before, $2 at most
+DELETE FROM syncline.erased_identities
+WHERE hash IN (SELECT hash FROM syncline.erased_identities WHERE begun_at < $1 ORDER BY begun_at LIMIT $2);

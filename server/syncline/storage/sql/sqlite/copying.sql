@@ -53,11 +53,24 @@ FROM api_keys
 WHERE id > ?1
 ORDER BY id;
 
+-- name: audit
+SELECT number, at, tenant, actor, actor_device, operator, act, dataset, subject, details
+FROM audit
+WHERE number > ?1
+ORDER BY number;
+
+-- name: erased_identities
+SELECT hash, number, pseudonym, begun_at, finished_at
+FROM erased_identities
+WHERE hash > ?1
+ORDER BY hash;
+
 -- name: counts
 SELECT
     (SELECT count(*) FROM datasets), (SELECT count(*) FROM records), (SELECT count(*) FROM receipts),
     (SELECT count(*) FROM members), (SELECT count(*) FROM invitations), (SELECT count(*) FROM guests),
-    (SELECT count(*) FROM logins), (SELECT count(*) FROM api_keys);
+    (SELECT count(*) FROM logins), (SELECT count(*) FROM api_keys),
+    (SELECT count(*) FROM audit), (SELECT count(*) FROM erased_identities);
 
 -- name: newest_receipt
 SELECT max(created_at) FROM receipts;

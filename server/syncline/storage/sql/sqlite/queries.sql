@@ -223,7 +223,11 @@ WHERE (identity, device, mutation_id) IN (
 DELETE FROM datasets
 WHERE number IN (
     SELECT number FROM datasets
-    WHERE deleted_at IS NOT NULL AND deleted_at < :before
+    WHERE
+        deleted_at IS NOT NULL
+        AND deleted_at < :before
+        -- An erasure that was cut short left them, for the next call of it to remove.
+        AND NOT EXISTS (SELECT 1 FROM records WHERE records.dataset = datasets.number)
     ORDER BY deleted_at
     LIMIT :batch
 );
@@ -344,3 +348,23 @@ UPDATE guests SET outcome = NULL
 WHERE identity IN (
     SELECT identity FROM guests WHERE outcome IS NOT NULL AND linked_at < :before ORDER BY linked_at LIMIT :batch
 );
+
+-- name: insert_audit
+INSERT INTO audit (at, tenant, actor, actor_device, operator, act, dataset, subject, details)
+VALUES (:at, :tenant, :actor, :actor_device, :operator, :act, :dataset, :subject, :details);
+
+-- name: prune_audit
+DELETE FROM audit WHERE number IN (SELECT number FROM audit WHERE at < :before ORDER BY at LIMIT :batch);
+
+-- name: erased
+SELECT 1 FROM erased_identities WHERE hash = :hash;
+
+-- name: erasure_mark
+SELECT count(*), coalesce(sum(number), 0) FROM erased_identities;
+
+-- name: erasures
+SELECT hash FROM erased_identities;
+
+-- name: prune_erasures
+DELETE FROM erased_identities
+WHERE number IN (SELECT number FROM erased_identities WHERE begun_at < :before ORDER BY begun_at LIMIT :batch);
