@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from datetime import timedelta
@@ -34,8 +33,6 @@ _DAYS = timedelta(days=90)
 _METRICS = Metrics()
 """Nobody asks for them."""
 _FORGETFUL = Retention(tombstones=_DAYS, tombstones_per_dataset=0, receipts=_DAYS, deleted_datasets=_DAYS)
-
-logging.getLogger("syncline").setLevel(logging.ERROR)
 
 OpenFeed = Callable[[Subscriptions], Coroutine[Any, Any, Feed]]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +48,7 @@ def simulate(seed: int) -> Result:
     world = World(seed)
     # Ids of datasets are drawn there; they appear in traces.
     datasets_module._random = random.Random(seed)  # noqa: S311
-    with scaled(world.dice):
+    with scaled(world.dice), _quietly():
         simulation = Simulation(world)
         try:
             world.loop.run_until_complete(simulation.run())
@@ -60,6 +62,18 @@ def simulate(seed: int) -> Result:
         syncs=world.ledger.acknowledged,
         virtual_seconds=world.loop.time(),
     )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the warnings that rough weather brings; for this run only."""
+    ours = logging.getLogger("syncline")
+    level = ours.level
+    ours.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
 
 
 class Simulation:

@@ -46,7 +46,9 @@ def kinds(events: list[Any]) -> list[str]:
 
 
 def versions(events: list[Any]) -> list[int]:
-    return [event.version for event in events if isinstance(event, Commit)]
+    """Which commits were told; those that came together are told together."""
+    commits = [event for event in events if isinstance(event, Commit)]
+    return [version for each in commits for version in range(each.previous.version + 1, each.version + 1)]
 
 
 def only_commits(hint: Hint) -> list[Hint]:
