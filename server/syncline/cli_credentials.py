@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from syncline import cli_privacy
 from syncline.cli_storage import DataFolder, settings_of, url_of
+from syncline.core.audit import AuditAct, AuditEntry
 from syncline.core.ids import NO_TENANT, IdentityId, Tenant, identity_id, shown, tenant_of
 from syncline.core.ids import tenant as tenant_id
 from syncline.errors import ApiKeyNotFound, InvalidInput, StartRefused
@@ -39,10 +41,11 @@ def register(app: typer.Typer) -> None:
     key.command("rotate")(rotate_key)
     key.command("revoke")(revoke_key)
     app.add_typer(key, name="key")
-    identity = typer.Typer(help="Which login is which identity.", rich_markup_mode=None)
+    identity = typer.Typer(help="Which login is which identity, and what is held about one.", rich_markup_mode=None)
     identity.command("link")(link)
     identity.command("unlink")(unlink)
     identity.command("show")(show)
+    cli_privacy.add_to(identity)
     app.add_typer(identity, name="identity")
 
 
@@ -71,7 +74,8 @@ def create_key(
         created_at=now,
         expires_at=now + _days(days),
     )
-    _run(data, lambda tables: tables.api_keys.add(key))
+    note = _note(AuditAct.CREATE_KEY, key.tenant, key=key.id, scopes=_scopes(key))
+    _run(data, lambda tables: tables.api_keys.add(key), note)
     typer.echo(key_text(key.id, secret))
     typer.echo(
         f"key {key.id}, identity {shown(own_identity(key.id, key.tenant))}, scopes {_scopes(key)}, until "
@@ -126,7 +130,7 @@ def rotate_key(
             expires_at=known.expires_at if days is None else now + _days(days),
         )
 
-    rotated = _run(data, rotate)
+    rotated = _run(data, rotate, _note(AuditAct.ROTATE_KEY, key=key))
     typer.echo(key_text(rotated.id, secret))
     typer.echo(
         f"until {_time(rotated.expires_at)}; the secret before counts until {_time(rotated.old_until)}. It will not be "
@@ -137,7 +141,8 @@ def rotate_key(
 
 def revoke_key(key: KeyArgument, data: DataFolder = None) -> None:
     """Revoke an API key for good. Within a second servers refuse it and close its WebSockets."""
-    revoked = _run(data, lambda tables: tables.api_keys.revoke(ApiKeyId(key), now=datetime.now(UTC)))
+    note = _note(AuditAct.REVOKE_KEY, key=key)
+    revoked = _run(data, lambda tables: tables.api_keys.revoke(ApiKeyId(key), now=datetime.now(UTC)), note)
     typer.echo(f"key {revoked.id} ({revoked.name}) is revoked since {_time(revoked.revoked_at)}")
 
 
@@ -153,14 +158,16 @@ def link(
     Servers that run notice within half a minute.
     """
     login, known_as = _login(issuer, subject, tenant), identity_id(identity, _tenant(tenant))
-    new = _run(data, lambda tables: tables.identities.link(login, known_as, now=datetime.now(UTC)))
+    note = _note(AuditAct.LINK_IDENTITY, login.tenant, subject=known_as, issuer=issuer)
+    new = _run(data, lambda tables: tables.identities.link(login, known_as, now=datetime.now(UTC)), note)
     typer.echo(f"{subject} of {issuer} is {identity}{'' if new else ' already'}")
 
 
 def unlink(issuer: IssuerOption, subject: SubjectOption, tenant: TenantOption = None, data: DataFolder = None) -> None:
     """Forget a login. When it comes again, it is a new identity; the data stays with the one it was."""
     login = _login(issuer, subject, tenant)
-    if not _run(data, lambda tables: tables.identities.unlink(login)):
+    note = _note(AuditAct.UNLINK_IDENTITY, login.tenant, issuer=issuer)
+    if not _run(data, lambda tables: tables.identities.unlink(login), note):
         raise StartRefused(f"{subject} of {issuer} is not known")
     typer.echo(f"{subject} of {issuer} is no identity any more")
 
@@ -195,14 +202,28 @@ def show(
         typer.echo("  no logins")
 
 
-def _run(data: str | None, work: Callable[[CredentialTables], Awaitable[T]]) -> T:
+def _note(
+    act: AuditAct, tenant: Tenant = NO_TENANT, *, subject: IdentityId | None = None, **details: str
+) -> AuditEntry:
+    return AuditEntry(
+        at=datetime.now(UTC),
+        tenant=tenant,
+        operator=cli_privacy.OPERATOR,
+        act=act,
+        subject=subject,
+        details=details,
+    )
+
+
+def _run(data: str | None, work: Callable[[CredentialTables], Awaitable[T]], note: AuditEntry | None = None) -> T:
+    """``note``: what the audit log is to say if something was changed."""
     from syncline.storage.credentials_beside import beside_postgres, beside_sqlite
 
     settings = settings_of(data)
     url = url_of(settings)
 
     def tables() -> AbstractAsyncContextManager[CredentialTables]:
-        return beside_sqlite(settings.database) if url is None else beside_postgres(url)
+        return beside_sqlite(settings.database, note) if url is None else beside_postgres(url, note)
 
     async def run() -> T:
         async with tables() as opened:

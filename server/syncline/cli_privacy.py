@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NOT_ALL = 1
 """The exit code of ``erase`` if something is left."""
 
-_OPERATOR = "cli"
+OPERATOR = "cli"
 
 T = TypeVar("T")
 
@@ -34,11 +34,7 @@ TenantOption = Annotated[str | None, typer.Option(help="The tenant, where tenant
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to ``app``."""
-    identity = typer.Typer(help="What is held about an identity.", rich_markup_mode=None)
-    identity.callback()(_identity)
-    add_to(identity)
-    app.add_typer(identity, name="identity")
+    """Add the command ``audit`` to ``app``."""
     app.command("audit")(audit)
 
 
@@ -113,7 +109,7 @@ def erase(
     async def remove(beside: Beside) -> bool:
         from syncline.storage.erasing import erase as erase_all
 
-        removed = await erase_all(beside, whose, operator=_OPERATOR, now=datetime.now(UTC))
+        removed = await erase_all(beside, whose, operator=OPERATOR, now=datetime.now(UTC))
         counts = ", ".join(f"{count:,} {what}" for what, count in removed.counts.items() if count)
         typer.echo(f"removed: {counts or 'nothing was held'}")
         if removed.left:
@@ -162,7 +158,7 @@ async def _export(beside: Beside, identity: IdentityId, to: BinaryIO) -> int:
     await note(
         beside,
         AuditEntry(
-            at=now, tenant=tenant_of(identity), operator=_OPERATOR, act=AuditAct.EXPORT_IDENTITY, subject=identity
+            at=now, tenant=tenant_of(identity), operator=OPERATOR, act=AuditAct.EXPORT_IDENTITY, subject=identity
         ),
     )
     async with aclosing(held(beside, identity)) as rows:
@@ -235,7 +231,3 @@ def _sentence(entry: dict[str, Any]) -> str:
     details = msgspec.json.decode(bytes(entry["details"]))
     parts += [f"{name} {value}" for name, value in details.items()]
     return "  ".join(filter(None, parts))
-
-
-def _identity() -> None:
-    """What is held about an identity."""

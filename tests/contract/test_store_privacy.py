@@ -27,7 +27,7 @@ from syncline.core.linking import LinkRequest, LinkRule
 from syncline.core.model import Role, Viewer
 from syncline.core.sharing import AcceptInvitation, Leave, RemoveMember, Share, TransferOwnership
 from syncline.errors import IdentityErased
-from syncline.ports import CompleteStore, Retention, Store
+from syncline.ports import ApiKey, ApiKeyId, CompleteStore, Issuer, Login, Retention, Scope, Store, Subject
 from syncline.service.identity_export import export_lines
 from syncline.storage.beside import Beside, Steps
 from syncline.storage.erasing import Removed, remains
@@ -62,9 +62,11 @@ ZOES_TEXTS = (
     "zoes-diary",
     "zoes-guest-time",
     "guest-777",
+    "zoes-subject-88",
 )
+ZOES_LOGIN = Login(issuer=Issuer("https://issuer.example"), subject=Subject("zoes-subject-88"))
 NOWHERE: dict[str, list[str]] = {text: [] for text in ZOES_TEXTS}
-ALL_KINDS = {"head", *KINDS, "end"}
+ALL_KINDS = {"head", *KINDS, "end"} - {"apiKey"}
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -79,7 +81,7 @@ async def store(database: Database) -> AsyncIterator[CompleteStore]:
     await store.close()
 
 
-async def fill(store: Store) -> dict[str, DatasetId]:
+async def fill(store: CompleteStore) -> dict[str, DatasetId]:
     """Zoe's own datasets, shared with Yan, and Zoe in Yan's; and much between Yan and Alice. Ids by name."""
     laptop = Viewer(identity=ZOE.identity, device=a_viewer(device="zoes-laptop-31").device)
     diary, shared = named("zoes-diary"), named("zoes-shared")
@@ -105,6 +107,7 @@ async def fill(store: Store) -> dict[str, DatasetId]:
     await share(store, Share(identity=ZOE.identity, role=Role.EDITOR), viewer=YAN, ref=named("left"))
     await write(store, put("secret-key-now", "z"), viewer=ZOE, ref=by_id(ids["left"]))
     await share(store, Leave(), viewer=ZOE, ref=by_id(ids["left"]))
+    await store.identities.link(ZOES_LOGIN, ZOE.identity, now=NOW)
     await store.create_guest(GUEST.identity, now=NOW)
     await write(store, put("as a guest", 1), viewer=GUEST, ref=named("zoes-guest-time"))
     await store.link_guest(
@@ -175,6 +178,7 @@ async def test_an_export_has_every_kind_of_what_is_held(database: Database, stor
     )
     assert of("changed", "dataset") == [(ids["left"],)]
     assert len(of("receipt", "mutationId")) == 7
+    assert of("login", "issuer", "subject") == [(ZOES_LOGIN.issuer, ZOES_LOGIN.subject)]
     assert of("guest", "identity", "linkedTo") == [(GUEST.identity, ZOE.identity)]
     zoes = ("shareDataset", "createInvitation", "leaveDataset", "linkGuest")
     assert of("audited", "act", "actor") == sorted(
@@ -257,6 +261,7 @@ async def test_nothing_of_an_erased_identity_is_left_in_any_column_of_any_table(
         "datasets changed last": 1,
         "authorships": 3,
         "guests": 1,
+        "logins": 1,
     }
     assert [line["kind"] for line in lines] == ["head", "end"]
 
@@ -320,6 +325,52 @@ async def test_an_erased_identity_does_not_come_back(database: Database, store: 
         await share(store, Share(identity=ZOE.identity, role=Role.VIEWER), viewer=YAN, ref=named("yans"))
     assert await store.dataset(ZOE, by_id(ids["diary"])) is None
     assert await database.rows() == rows
+
+
+async def test_a_login_of_an_erased_identity_does_not_become_another_one(
+    database: Database, store: CompleteStore
+) -> None:
+    """A token of it may be good yet, and its device has everything, ready to be synced."""
+    await fill(store)
+    async with database.beside() as beside:
+        await erased(beside, ZOE.identity)
+    rows = await database.rows()
+
+    with pytest.raises(IdentityErased):
+        await store.identities.identity_of(ZOES_LOGIN, new_identity=IdentityId("new"), now=NOW)
+    with pytest.raises(IdentityErased):
+        await store.identities.link(ZOES_LOGIN, YAN.identity, now=NOW)
+    other = Login(issuer=ZOES_LOGIN.issuer, subject=Subject("another"))
+    with pytest.raises(IdentityErased):
+        await store.identities.link(other, ZOE.identity, now=NOW)
+    assert await database.rows() == rows
+    assert await store.identities.identity_of(other, new_identity=IdentityId("new"), now=NOW) == "new"
+
+
+async def test_an_api_key_that_is_an_identity_of_its_own_is_exported_and_erased(
+    database: Database, store: CompleteStore
+) -> None:
+    ids = [ApiKeyId("0123456789abcdef"), ApiKeyId("f" * 16)]
+    for id_ in ids:
+        await store.api_keys.add(
+            ApiKey(
+                id=id_,
+                tenant=NO_TENANT,
+                name="a backend",
+                secret_hash=b"1" * 32,
+                scopes=frozenset({Scope.READ}),
+                created_at=NOW,
+                expires_at=NOW + A_DAY,
+            )
+        )
+    async with database.beside() as beside:
+        lines = await exported(beside, identity_id(f"key:{ids[0]}"))
+        removed = await erased(beside, identity_id(f"key:{ids[0]}"))
+
+    assert [(line["id"], line["name"], line["scopes"]) for line in lines[1:-1]] == [(ids[0], "a backend", "read")]
+    assert "111111" not in repr(lines)
+    assert (removed.counts["API keys"], removed.left) == (1, ())
+    assert [key.id for key in await store.api_keys.all()] == ids[1:]
 
 
 async def test_an_erased_identity_is_known_by_its_hash_alone_and_forgotten_after_its_time(
@@ -425,7 +476,7 @@ async def test_what_is_left_is_found_wherever_it_stands(database: Database, stor
 
     expected = {
         *("datasets.owner", "datasets.updated_by_identity", "records.updated_by_identity", "receipts.identity"),
-        *("members.identity", "audit.actor", "audit.subject", "guests.linked_to"),
+        *("members.identity", "audit.actor", "audit.subject", "guests.linked_to", "logins.identity"),
     }
     in_postgres = {"records.owner", "members.owner", "invitations.owner", "owners.owner"}
     assert set(left) == expected | (in_postgres if database.name == "postgres" else set())

@@ -14,7 +14,6 @@ from typing import Any, Final
 import jwt
 
 from syncline.auth.tokens import ALGORITHM, MOST_BYTES
-from syncline.auth.watches import UNWATCHED
 from syncline.core.guests import may_be_guest
 from syncline.core.ids import NO_TENANT, IdentityId, device_id, identity_id, shown, tenant, tenant_of
 from syncline.core.model import Viewer
@@ -115,5 +114,5 @@ class GuestAuthenticator:
         return Credential(viewer=viewer, expires_at=expires_at, guest=True)
 
     def watch(self, credential: Credential, ended: Ended) -> Watch:
-        """Of a guest there is nothing to be told here: who serves it watches whether it signs in."""
-        return UNWATCHED if credential.guest else self._otherwise.watch(credential, ended)
+        """A guest's may end because it signed in; who has a socket watches for that by itself."""
+        return self._otherwise.watch(credential, ended)

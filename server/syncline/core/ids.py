@@ -32,6 +32,7 @@ ERASED = "erased"
 """What is shown in place of an identity that was erased, and of the name of a dataset of its."""
 
 _ERASED_PURPOSE = "syncline erased identity\x1f"
+_ERASED_LOGIN_PURPOSE = "syncline erased login"
 _TENANT_MARK = "\x1f"
 """No identity's own text has it: it is not printable."""
 _TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
@@ -103,6 +104,12 @@ def erased_in(tenant: Tenant) -> IdentityId:
 def erased_hash(identity: IdentityId) -> bytes:
     """By what an erased identity is known again, though it is kept nowhere."""
     return hashlib.sha256(f"{_ERASED_PURPOSE}{identity}".encode("utf-8", "surrogatepass")).digest()
+
+
+def erased_login_hash(tenant: Tenant, issuer: str, subject: str) -> bytes:
+    """By what a login of an erased identity is known again."""
+    login = "\x1f".join((_ERASED_LOGIN_PURPOSE, tenant, issuer, subject))
+    return hashlib.sha256(login.encode("utf-8", "surrogatepass")).digest()
 
 
 def shown(identity: IdentityId) -> str:

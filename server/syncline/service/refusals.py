@@ -96,6 +96,7 @@ class RefusingAuthenticator:
         self._refusals = refusals
 
     async def authenticate(self, presented: Presented) -> Credential:
+        """Raises IdentityErased, and what the other one raises."""
         credential = await self._authenticator.authenticate(presented)
         await self._refusals.check(credential.viewer.identity)
         return credential

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from syncline.core.ids import IdentityId, Tenant
+from syncline.core.ids import IdentityId, Tenant, erased_hash, erased_login_hash
 from syncline.ports import ApiKey, ApiKeyId, Issuer, LinkedLogin, Login, Scope, Subject
 from syncline.storage.rows import Values, micros, time_of
 
@@ -59,3 +59,8 @@ def _time(micros_: int | None) -> datetime | None:
 
 def _micros(time: datetime | None) -> int | None:
     return None if time is None else micros(time)
+
+
+def erased_hashes(login: Login, identity: IdentityId) -> list[bytes]:
+    """By what it is known that either was erased."""
+    return [erased_hash(identity), erased_login_hash(login.tenant, login.issuer, login.subject)]

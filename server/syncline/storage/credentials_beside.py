@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 
+from syncline.core.audit import AuditEntry
 from syncline.errors import StartRefused
 from syncline.ports import ApiKeys, Identities
 from syncline.storage.migrations import load_migrations
+from syncline.storage.named_queries import load_queries
+from syncline.storage.rows import audit_bindings
 from syncline.storage.sqlite_connections import make_durable, open_writable
 from syncline.storage.sqlite_files import refusing
 from syncline.storage.sqlite_identities import SqliteApiKeys, SqliteIdentities
@@ -42,10 +45,13 @@ class CredentialTables:
 
 
 @asynccontextmanager
-async def beside_sqlite(path: Path) -> AsyncIterator[CredentialTables]:
-    """Those of the file at ``path``, which a server may have. Raises StartRefused."""
+async def beside_sqlite(path: Path, note: AuditEntry | None = None) -> AsyncIterator[CredentialTables]:
+    """Those of the file at ``path``, which a server may have; ``note`` is written down with what is changed, if it is.
+
+    Raises StartRefused.
+    """
     with refusing(f"use {path}"), closing(await asyncio.to_thread(_open, path)) as connection:
-        transactions = _OnSqlite(connection)
+        transactions = _OnSqlite(connection, note)
         yield CredentialTables(SqliteIdentities(transactions), SqliteApiKeys(transactions))
 
 
@@ -68,8 +74,9 @@ def _open(path: Path) -> apsw.Connection:
 
 
 class _OnSqlite:
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, note: AuditEntry | None) -> None:
         self._connection = connection
+        self._note = note
 
     def read(self, work: Callable[[apsw.Connection], T]) -> Awaitable[T]:
         return asyncio.to_thread(work, self._connection)
@@ -79,6 +86,8 @@ class _OnSqlite:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 value = work(self._connection)
+                if self._note is not None and value is not False:
+                    self._connection.execute(load_queries("sqlite")["insert_audit"], audit_bindings(self._note))
                 self._connection.execute("COMMIT")
                 return value
             finally:
@@ -89,8 +98,8 @@ class _OnSqlite:
 
 
 @asynccontextmanager
-async def beside_postgres(url: str) -> AsyncIterator[CredentialTables]:
-    """Those of the database at ``url``, which servers may have. Raises StartRefused."""
+async def beside_postgres(url: str, note: AuditEntry | None = None) -> AsyncIterator[CredentialTables]:
+    """Those of the database at ``url``, which servers may have; ``note`` as above. Raises StartRefused."""
     from syncline.storage.postgres_administration import connected
     from syncline.storage.postgres_identities import PostgresApiKeys, PostgresIdentities
     from syncline.storage.postgres_migrations import known_schema
@@ -100,17 +109,22 @@ async def beside_postgres(url: str) -> AsyncIterator[CredentialTables]:
         found = await known_schema(connection, known)
         if found < len(known):
             raise StartRefused(f"the database has schema {found}, not {len(known)}: run `syncline migrate` first")
-        transactions = _OnPostgres(connection)
+        transactions = _OnPostgres(connection, note)
         yield CredentialTables(PostgresIdentities(transactions), PostgresApiKeys(transactions))
 
 
 class _OnPostgres:
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, note: AuditEntry | None) -> None:
         self._connection = connection
+        self._note = note
 
     async def select(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         return await self._connection.fetch(statement, *arguments)
 
     async def transaction(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         async with self._connection.transaction():
-            return await work(self._connection)
+            value = await work(self._connection)
+            if self._note is not None and value is not False:
+                insert = load_queries("postgres")["insert_audit"]
+                await self._connection.execute(insert, *audit_bindings(self._note).values())
+            return value

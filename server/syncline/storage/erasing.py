@@ -17,9 +17,9 @@ from datetime import datetime
 from typing import Final
 
 from syncline.core.audit import AuditAct, AuditEntry
-from syncline.core.ids import ERASED, IdentityId, erased_hash, erased_in, tenant_of
+from syncline.core.ids import ERASED, IdentityId, erased_hash, erased_in, erased_login_hash, shown, tenant_of
 from syncline.storage.beside import BATCH_ROWS, Beside, Snapshot, Steps
-from syncline.storage.identity_tables import FREE
+from syncline.storage.identity_tables import OTHERS_TEXTS
 from syncline.storage.rows import Bindings, Row, audit_bindings, micros
 
 _BETWEEN_BATCHES = 0.005
@@ -65,13 +65,14 @@ async def _guests(beside: Beside, identity: IdentityId) -> list[IdentityId]:
 async def remains(beside: Beside, identity: IdentityId) -> list[str]:
     """Each column of the database in which the identity stands.
 
-    Every column that there is is looked at, whatever is said of it elsewhere, but those in which people write freely.
+    Every column that there is is looked at, whatever is said of it elsewhere, but those of texts that people, devices
+    and issuers choose themselves.
     """
     async with beside.snapshot() as snapshot:
         return [
             f"{table}.{column}"
             for table, column in await snapshot.texts()
-            if (table, column) not in FREE and await _stands_in(snapshot, table, column, identity)
+            if (table, column) not in OTHERS_TEXTS and await _stands_in(snapshot, table, column, identity)
         ]
 
 
@@ -89,6 +90,8 @@ class _Erasure:
         self._now = now
         self._bindings: Bindings = {
             "identity": identity,
+            "shown": shown(identity),
+            "tenant": self._tenant,
             "erased": erased_in(self._tenant),
             "erased_name": ERASED,
             "hash": erased_hash(identity),
@@ -104,6 +107,8 @@ class _Erasure:
             rows = await steps.rows("begin_erasure", {**self._bindings, "pseudonym": proposed})
             pseudonym = str(rows[0][0])
             counts = await self._end_standings(steps)
+            counts["logins"] += await self._end_logins(steps, pseudonym)
+            counts["API keys"] += await steps.change("erase_api_key", self._bindings)
             entry = AuditEntry(
                 at=self._now,
                 tenant=self._tenant,
@@ -127,6 +132,7 @@ class _Erasure:
 
         async def again(steps: Steps) -> Counter[str]:
             counts = await self._end_standings(steps)
+            counts["logins"] += await self._end_logins(steps, str(self._bindings["pseudonym"]))
             # Not before: who was a guest of whom is how an erasure that was cut short finds its way.
             counts["guests"] += await steps.change("forget_guest", self._bindings)
             for statement in self._beside.own:
@@ -151,6 +157,13 @@ class _Erasure:
             if what is not None:
                 counts[what] += count
         return counts
+
+    async def _end_logins(self, steps: Steps, pseudonym: str) -> int:
+        """None of them is an identity any more, nor becomes another one by a token from before."""
+        for issuer, subject in await steps.rows("logins_of", self._bindings):
+            hash_ = erased_login_hash(self._tenant, issuer, subject)
+            await steps.rows("begin_erasure", {**self._bindings, "hash": hash_, "pseudonym": pseudonym})
+        return await steps.change("erase_logins", self._bindings)
 
     async def _erase_authorship(self) -> None:
         """No index leads to what somebody wrote in the datasets of others, so all records are read once."""

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import msgspec
 
-from syncline.core.ids import IdentityId, shown
+from syncline.core.ids import IdentityId, shown, tenant_of
 from syncline.ports import Held
 from syncline.storage.beside import Beside
-from syncline.storage.rows import Row, time_of
+from syncline.storage.rows import Bindings, Row, time_of
 
 _Told = Callable[[Any], Any]
 
@@ -114,6 +114,16 @@ KINDS: Final[Mapping[str, Mapping[str, _Told]]] = {
         "linkedAt": _time,
         "outcome": _json,
     },
+    "login": {"issuer": _plain, "subject": _plain, "createdAt": _time},
+    "apiKey": {
+        "id": _plain,
+        "name": _plain,
+        "scopes": _plain,
+        "createdAt": _time,
+        "expiresAt": _time,
+        "revokedAt": _time,
+        "lastUsedAt": _time,
+    },
     "audited": {
         "number": _plain,
         "at": _time,
@@ -145,9 +155,10 @@ _AUDIT: Final[Mapping[str, _Told]] = {
 
 async def held(beside: Beside, identity: IdentityId) -> AsyncGenerator[list[Held], None]:
     """All of it as of one moment, in batches. Whoever does not read to the end has to close this."""
+    bindings: Bindings = {"identity": identity, "shown": shown(identity), "tenant": tenant_of(identity)}
     async with beside.snapshot() as snapshot:
         for kind in KINDS:
-            async with aclosing(snapshot.rows(kind, {"identity": identity})) as batches:
+            async with aclosing(snapshot.rows(kind, bindings)) as batches:
                 async for batch in batches:
                     yield [(kind, told(kind, row)) for row in batch]
 

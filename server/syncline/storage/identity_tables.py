@@ -102,6 +102,27 @@ IDENTITY_TABLES: Final[Mapping[str, IdentityTable]] = {
         },
         exported_as=("guest",),
     ),
+    "logins": IdentityTable(
+        columns={
+            "issuer": _IMPERSONAL,
+            "subject": Column.OF_IDENTITY,
+            "tenant": _IMPERSONAL,
+            "identity": Column.REMOVED,
+        },
+        exported_as=("login",),
+    ),
+    "api_keys": IdentityTable(
+        columns={
+            # A key that acts for nobody else is the identity ``key:<id>``; with that, it is removed.
+            "id": Column.OF_IDENTITY,
+            "tenant": _IMPERSONAL,
+            "name": Column.FREE,
+            "secret_hash": _IMPERSONAL,
+            "old_hash": _IMPERSONAL,
+            "scopes": _IMPERSONAL,
+        },
+        exported_as=("apiKey",),
+    ),
     "audit": IdentityTable(
         columns={
             "tenant": _IMPERSONAL,
@@ -119,10 +140,10 @@ IDENTITY_TABLES: Final[Mapping[str, IdentityTable]] = {
 }
 """Every table of PostgreSQL with its columns of texts and bytes. SQLite has no other."""
 
-FREE: Final = frozenset(
+OTHERS_TEXTS: Final = frozenset(
     (name, column)
     for name, table in IDENTITY_TABLES.items()
     for column, what in table.columns.items()
-    if what is Column.FREE
+    if what in (Column.FREE, Column.OF_IDENTITY)
 )
-"""Where an identity's text can stand though nothing is held about it."""
+"""Where a text that is also an identity's can stand though nothing is held about it: in rows of others."""

@@ -9,9 +9,9 @@ from typing import Protocol, TypeVar
 import asyncpg
 
 from syncline.core.ids import IdentityId
-from syncline.errors import ApiKeyNotFound, LoginInUse
+from syncline.errors import ApiKeyNotFound, IdentityErased, LoginInUse
 from syncline.ports import ApiKey, ApiKeyId, LinkedLogin, Login
-from syncline.storage.credential_rows import api_key_bindings, api_key_of, linked_login_of
+from syncline.storage.credential_rows import api_key_bindings, api_key_of, erased_hashes, linked_login_of
 from syncline.storage.named_queries import load_queries
 from syncline.storage.postgres_migrations import Connection
 from syncline.storage.postgres_texts import storable
@@ -82,6 +82,8 @@ class PostgresIdentities:
     async def _claimed(
         self, connection: Connection, login: Login, identity: IdentityId, now: datetime
     ) -> asyncpg.Record:
+        if await connection.fetchval(self._sql["erased"], erased_hashes(login, identity)):
+            raise IdentityErased
         row = await connection.fetchrow(self._sql["claim_login"], *_key(login), identity, micros(now))
         assert row is not None  # noqa: S101 # it is inserted or updated
         return row

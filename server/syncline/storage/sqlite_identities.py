@@ -10,9 +10,9 @@ from typing import Any, Protocol, TypeVar
 import apsw
 
 from syncline.core.ids import IdentityId
-from syncline.errors import ApiKeyNotFound, LoginInUse
+from syncline.errors import ApiKeyNotFound, IdentityErased, LoginInUse
 from syncline.ports import ApiKey, ApiKeyId, LinkedLogin, Login
-from syncline.storage.credential_rows import api_key_bindings, api_key_of, linked_login_of
+from syncline.storage.credential_rows import api_key_bindings, api_key_of, erased_hashes, linked_login_of
 from syncline.storage.named_queries import load_queries
 from syncline.storage.rows import micros
 
@@ -44,6 +44,7 @@ class SqliteIdentities:
             return known.identity
 
         def add(connection: apsw.Connection) -> IdentityId:
+            self._check_not_erased(connection, login, new_identity)
             connection.execute(self._sql["add_login"], _row(login, new_identity, now))
             return _identity(connection.execute(self._sql["login"], _key(login)).fetchone())
 
@@ -51,6 +52,7 @@ class SqliteIdentities:
 
     async def link(self, login: Login, identity: IdentityId, *, now: datetime) -> bool:
         def link(connection: apsw.Connection) -> bool:
+            self._check_not_erased(connection, login, identity)
             row = connection.execute(self._sql["login"], _key(login)).fetchone()
             if row is None:
                 connection.execute(self._sql["add_login"], _row(login, identity, now))
@@ -64,6 +66,11 @@ class SqliteIdentities:
             return True
 
         return await self._transactions.write(link)
+
+    def _check_not_erased(self, connection: apsw.Connection, login: Login, identity: IdentityId) -> None:
+        hashes = [each.hex() for each in erased_hashes(login, identity)]
+        if connection.execute(self._sql["erased"], {"hashes": json.dumps(hashes)}).get:
+            raise IdentityErased
 
     async def unlink(self, login: Login) -> bool:
         return await self._transactions.write(

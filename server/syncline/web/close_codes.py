@@ -53,8 +53,8 @@ class CloseCode(IntEnum):
     FORBIDDEN = (
         4403,
         "Forbidden",
-        "the credential has expired, was revoked while the socket was open, or is a guest's who has signed in; come "
-        "back with a fresh one",
+        "the credential has expired, was revoked while the socket was open, is a guest's who has signed in, or an "
+        "identity's that was erased; come back with a fresh one",
         True,
     )
     SUBPROTOCOL_NOT_ACCEPTABLE = (

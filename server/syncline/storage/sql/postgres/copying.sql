@@ -72,7 +72,8 @@ SELECT pg_advisory_lock($1);
 -- name: empty
 TRUNCATE
     syncline.datasets, syncline.records, syncline.receipts, syncline.members, syncline.invitations, syncline.guests,
-    syncline.logins, syncline.api_keys, syncline.audit, syncline.erased_identities, syncline.owners;
+    syncline.logins, syncline.api_keys, syncline.audit, syncline.erased_identities,
+    syncline.owners;
 
 -- name: add_owners
 -- $1: whose datasets were copied
@@ -106,4 +107,5 @@ DELETE FROM syncline.meta WHERE name = $1;
 -- name: analyze
 ANALYZE
     syncline.datasets, syncline.records, syncline.receipts, syncline.members, syncline.invitations, syncline.guests,
-    syncline.logins, syncline.api_keys, syncline.audit, syncline.erased_identities, syncline.owners;
+    syncline.logins, syncline.api_keys, syncline.audit, syncline.erased_identities,
+    syncline.owners;

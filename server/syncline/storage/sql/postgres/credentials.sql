@@ -68,3 +68,7 @@ FROM (
     FOR UPDATE OF held
 ) AS u
 WHERE k.id = u.id;
+
+-- name: erased
+-- $1 hashes
+SELECT EXISTS (SELECT FROM syncline.erased_identities WHERE hash = ANY ($1::bytea[]));

@@ -63,6 +63,15 @@ FROM syncline.guests
 WHERE identity = :identity OR linked_to = :identity
 ORDER BY identity;
 
+-- name: login
+SELECT issuer, subject, created_at FROM syncline.logins WHERE identity = :identity ORDER BY issuer, subject;
+
+-- name: apiKey
+-- One that acts for nobody else is an identity itself.
+SELECT id, name, scopes, created_at, expires_at, revoked_at, last_used_at
+FROM syncline.api_keys
+WHERE 'key:' || id = :shown AND tenant = :tenant;
+
 -- name: audited
 SELECT
     number, at, actor, CASE WHEN actor = :identity THEN actor_device END, operator, act, dataset, subject, details
@@ -111,6 +120,15 @@ SELECT identity FROM syncline.guests WHERE linked_to = :identity ORDER BY identi
 
 -- name: forget_guest
 DELETE FROM syncline.guests WHERE identity = :identity;
+
+-- name: logins_of
+SELECT issuer, subject FROM syncline.logins WHERE identity = :identity;
+
+-- name: erase_logins
+DELETE FROM syncline.logins WHERE identity = :identity;
+
+-- name: erase_api_key
+DELETE FROM syncline.api_keys WHERE 'key:' || id = :shown AND tenant = :tenant;
 
 -- name: drop_own_invitations
 DELETE FROM syncline.invitations WHERE owner = :identity;
@@ -175,4 +193,4 @@ WHERE (number, tenant) IN (
 );
 
 -- name: finish_erasure
-UPDATE syncline.erased_identities SET finished_at = :now WHERE hash = :hash;
+UPDATE syncline.erased_identities SET finished_at = :now WHERE pseudonym = :pseudonym;

@@ -53,3 +53,7 @@ RETURNING id, tenant, name, secret_hash, old_hash, old_until, scopes, created_at
 
 -- name: use_key
 UPDATE api_keys SET last_used_at = max(coalesce(last_used_at, 0), :at) WHERE id = :id;
+
+-- name: erased
+-- A JSON array of hashes, in hexadecimal digits.
+SELECT EXISTS (SELECT 1 FROM erased_identities WHERE hash IN (SELECT unhex(value) FROM json_each(:hashes)));

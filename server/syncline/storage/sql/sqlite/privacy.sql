@@ -64,6 +64,15 @@ FROM guests
 WHERE identity = :identity OR linked_to = :identity
 ORDER BY identity;
 
+-- name: login
+SELECT issuer, subject, created_at FROM logins WHERE identity = :identity ORDER BY issuer, subject;
+
+-- name: apiKey
+-- One that acts for nobody else is an identity itself.
+SELECT id, name, scopes, created_at, expires_at, revoked_at, last_used_at
+FROM api_keys
+WHERE 'key:' || id = :shown AND tenant = :tenant;
+
 -- name: audited
 SELECT
     number, at, actor, CASE WHEN actor = :identity THEN actor_device END, operator, act, dataset, subject, details
@@ -98,6 +107,15 @@ SELECT identity FROM guests WHERE linked_to = :identity ORDER BY identity;
 
 -- name: forget_guest
 DELETE FROM guests WHERE identity = :identity;
+
+-- name: logins_of
+SELECT issuer, subject FROM logins WHERE identity = :identity;
+
+-- name: erase_logins
+DELETE FROM logins WHERE identity = :identity;
+
+-- name: erase_api_key
+DELETE FROM api_keys WHERE 'key:' || id = :shown AND tenant = :tenant;
 
 -- name: drop_own_invitations
 DELETE FROM invitations WHERE dataset IN (SELECT number FROM datasets WHERE owner = :identity);
@@ -153,4 +171,4 @@ SET
 WHERE number IN (SELECT number FROM audit WHERE actor = :identity OR subject = :identity LIMIT :batch);
 
 -- name: finish_erasure
-UPDATE erased_identities SET finished_at = :now WHERE hash = :hash;
+UPDATE erased_identities SET finished_at = :now WHERE pseudonym = :pseudonym;
