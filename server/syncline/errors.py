@@ -91,7 +91,7 @@ class ScopeMissing(SynclineError):
     code = "FORBIDDEN"
 
     def __init__(self, scope: str) -> None:
-        super().__init__(f"the credential lacks the scope {scope!r}", scope=scope)
+        super().__init__(f"the credential lacks the scope {str(scope)!r}", scope=str(scope))
 
 
 class LoginInUse(SynclineError):
