@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -32,6 +32,8 @@ from syncline.service.housekeeping import Housekeeping
 from syncline.service.presence_room import PresenceTiming
 from syncline.service.refusals import RefusingAuthenticator
 from syncline.sign_in_wiring import credentials
+from syncline.storage.beside import Beside, beside_sqlite
+from syncline.storage.identity_data import IdentityDataBeside
 from syncline.storage.sqlite import SqliteStore
 from syncline.web.admission import Admission
 from syncline.web.connection import Backend
@@ -126,6 +128,7 @@ async def _build(settings: Settings, opened: AsyncExitStack) -> App:
             mint=partial(dev_token, settings, secret) if settings.dev else None,
             loopback_only=settings.dev,
             origins=origins(settings.allowed_origins),
+            identity_data=IdentityDataBeside(partial(_beside, settings)),
         ),
         housekeeping=Housekeeping(
             store,
@@ -173,6 +176,15 @@ async def open_store(settings: Settings, metrics: Metrics | None = None) -> Comp
     return await PostgresStore.open(
         settings.database_url.get_secret_value(), connections=settings.database_connections, metrics=metrics
     )
+
+
+def _beside(settings: Settings) -> AbstractAsyncContextManager[Beside]:
+    """The same, as commands use it."""
+    if settings.database_url is None:
+        return beside_sqlite(settings.database)
+    from syncline.storage.beside_postgres import beside_postgres
+
+    return beside_postgres(settings.database_url.get_secret_value())
 
 
 async def _open_bus(settings: Settings, secret: SigningSecret, metrics: Metrics) -> Bus:

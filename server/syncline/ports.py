@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -420,6 +420,7 @@ class Scope(StrEnum):
     READ = "read"
     WRITE = "write"
     ACT_AS = "act-as"
+    PRIVACY = "privacy"
 
 
 USUAL_SCOPES = frozenset({Scope.READ, Scope.WRITE})
@@ -581,6 +582,31 @@ class ApiKeys(Protocol):
 
     async def used(self, keys: Mapping[ApiKeyId, datetime]) -> None:
         """Note when keys were used last."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasedData:
+    """What was removed, by what it is. ``left``: where something is yet; ``in_files``: None, they are not ours."""
+
+    counts: Mapping[str, int]
+    left: Sequence[str]
+    in_files: int | None
+
+
+class IdentityData(Protocol):
+    """All that is held about an identity, whoever sees it. All methods raise StoreUnavailable."""
+
+    async def note_export(self, identity: IdentityId, *, operator: str, now: datetime) -> None:
+        """Have the audit log say that there is an export."""
+        ...
+
+    def held(self, identity: IdentityId) -> AsyncGenerator[Sequence[Held], None]:
+        """All of it as of one moment, in batches."""
+        ...
+
+    async def erase(self, identity: IdentityId, *, operator: str, now: datetime) -> ErasedData:
+        """Remove all of it, and look whether that is so. Cut short, it is ended by another call."""
         ...
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -211,3 +212,75 @@ def _killed(server: RunningServer, settings: dict[str, str], after_seconds: floa
             process.wait(after_seconds)
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
+
+
+# --- by a backend -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def key(server: RunningServer, settings: dict[str, str]) -> str:
+    """One that may do nothing else."""
+    (text,) = done(run(server, settings, "key", "create", "legal", "--scope", "privacy"))
+    return text
+
+
+async def admin(server: RunningServer, method: str, path: str, **headers: str) -> httpx.Response:
+    base = server.url.removesuffix("/graphql")
+    async with httpx.AsyncClient(timeout=60, headers=headers) as http:
+        return await http.request(method, f"{base}/admin/identities/{path}")
+
+
+async def test_a_backend_exports_and_erases_an_identity(
+    server: RunningServer, settings: dict[str, str], key: str
+) -> None:
+    who = quote(ZOE, safe="")
+    await write(server, ZOE, {"name": "diary"}, count=700)
+
+    answer = await admin(server, "GET", f"{who}/export", **{"x-api-key": key})
+    erased = await admin(server, "DELETE", who, **{"x-api-key": key})
+    again = await admin(server, "DELETE", who, **{"x-api-key": key})
+
+    *lines, last = answer.content.splitlines(keepends=True)
+    end = msgspec.json.decode(last)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/jsonl")
+    assert end["counts"]["record"] == 700
+    assert end["sha256"] == hashlib.sha256(b"".join(lines)).hexdigest()
+    assert erased.status_code == again.status_code == 200
+    assert erased.json()["removed"]["records"] == 700
+    assert again.json()["removed"] == {}
+    refusal = await ask(server, SYNC, ZOE, input={"dataset": {"name": "n"}, "mutationId": "m", "changes": []})
+    assert refusal["errors"][0]["extensions"]["code"] == "IDENTITY_ERASED"
+    acts = [
+        msgspec.json.decode(line) for line in done(await asyncio.to_thread(run, server, settings, "audit", "--json"))
+    ]
+    name = f"key {key.split('_')[1]}"
+    assert [(each["act"], each["operator"]) for each in acts] == [
+        *(("createKey", "cli"), ("exportIdentity", name), ("eraseIdentity", name), ("eraseIdentity", name)),
+    ]
+
+
+async def test_only_a_key_for_it_exports_or_erases(server: RunningServer, settings: dict[str, str], key: str) -> None:
+    await write(server, ZOE, {"name": "diary"})
+    (usual,) = done(await asyncio.to_thread(run, server, settings, "key", "create", "usual"))
+    token = f"Bearer {server.token('zoes-phone-5512', ZOE)}"
+    tried: list[tuple[dict[str, str], int, str]] = [
+        ({}, 401, "UNAUTHENTICATED"),
+        ({"authorization": token}, 403, "FORBIDDEN"),
+        ({"x-api-key": usual}, 403, "FORBIDDEN"),
+        ({"x-api-key": key[:-1] + ("A" if key[-1] != "A" else "B")}, 401, "UNAUTHENTICATED"),
+    ]
+
+    for headers, status, code in tried:
+        for method, path in (("GET", f"{quote(ZOE, safe='')}/export"), ("DELETE", quote(ZOE, safe=""))):
+            answer = await admin(server, method, path, **headers)
+            assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (status, code), headers
+    unnamed = await admin(server, "DELETE", "%20" * 300, **{"x-api-key": key})
+    async with httpx.AsyncClient(headers={"x-api-key": key}) as http:
+        read = await http.post(server.url, json={"query": "{ viewer { identityId } }"})
+    kept = await ask(server, "{ datasets { nodes { name } } }", ZOE)
+
+    assert (unnamed.status_code, unnamed.json()["errors"][0]["extensions"]["code"]) == (400, "INVALID_INPUT")
+    assert read.json()["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+    assert (await ask(server, "{ datasets { nodes { name } } }", ZOE))["data"]["datasets"]["nodes"] == [
+        {"name": "diary"}
+    ]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -16,17 +15,12 @@ from syncline.api.errors import error_body
 from syncline.core.ids import device_id, shown
 from syncline.errors import (
     BadRequest,
-    Forbidden,
-    LimitExceeded,
-    Overloaded,
-    RateLimited,
-    StoreUnavailable,
-    SynclineError,
     Unauthenticated,
 )
 from syncline.ports import GuestToken
 from syncline.web.connection import Backend
 from syncline.web.http_requests import BodyTimeout, read_body
+from syncline.web.json_answers import json_answer, status_of
 from syncline.web.negotiation import is_json
 from syncline.web.request_ids import request_id
 
@@ -34,7 +28,6 @@ GUEST_PATH = "/auth/guest"
 RENEW_PATH = "/auth/guest/renew"
 
 _T = TypeVar("_T")
-_encode = msgspec.json.Encoder().encode
 
 
 class _Create(msgspec.Struct, frozen=True, rename="camel"):
@@ -107,13 +100,13 @@ def _answered(work: Callable[[Request], Awaitable[GuestToken]]) -> Callable[[Req
             token = await work(request)
         except ClientDisconnect:
             # Nobody is there to read it.
-            return _response(400, {}, name)
+            return json_answer(400, {}, name)
         except _NotJson:
             error = BadRequest("the content-type must be application/json in UTF-8")
-            return _response(415, {"errors": [error_body(error, name)]}, name)
+            return json_answer(415, {"errors": [error_body(error, name)]}, name)
         except Exception as error:
-            status, headers = _status_of(error)
-            return _response(status, {"errors": [error_body(error, name)]}, name, headers)
+            status, headers = status_of(error)
+            return json_answer(status, {"errors": [error_body(error, name)]}, name, headers)
         answer = _Answer(
             token=token.text,
             identity_id=shown(token.viewer.identity),
@@ -121,37 +114,6 @@ def _answered(work: Callable[[Request], Awaitable[GuestToken]]) -> Callable[[Req
             expires_at=token.expires_at,
             renewable_until=token.renewable_until,
         )
-        return _response(200, answer, name)
+        return json_answer(200, answer, name)
 
     return handle
-
-
-def _status_of(error: Exception) -> tuple[int, dict[str, str]]:
-    match error:
-        case Unauthenticated():
-            return 401, {"www-authenticate": 'Bearer error="invalid_token"'}
-        case Forbidden():
-            return 403, {}
-        case LimitExceeded():
-            return 413, {}
-        case RateLimited():
-            return 429, {"retry-after": f"{math.ceil(error.retry_after_seconds)}"}
-        case Overloaded() | StoreUnavailable():
-            return 503, {"retry-after": "1"}
-        case SynclineError():
-            return 400, {}
-        case _:
-            return 500, {}
-
-
-def _response(status: int, body: Any, name: str, headers: dict[str, str] | None = None) -> Response:
-    return Response(
-        _encode(body),
-        status,
-        headers={
-            "content-type": "application/json; charset=utf-8",
-            "cache-control": "no-store",
-            "x-request-id": name,
-            **(headers or {}),
-        },
-    )

@@ -9,13 +9,14 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from syncline.ports import Store
+from syncline.ports import IdentityData, Store
 from syncline.web.connection import Backend
 from syncline.web.graphql_http import GraphqlHttp
 from syncline.web.graphql_ws import GraphqlWs
 from syncline.web.guests import guest_routes
 from syncline.web.health import MetricsPage, Readiness, livez
 from syncline.web.hosts import LoopbackOnly
+from syncline.web.identities import identity_routes
 from syncline.web.origins import with_cors
 from syncline.web.pages import STATIC, MintToken, landing, pages
 from syncline.web.security_headers import SecurityHeaders
@@ -33,11 +34,13 @@ def web_app(
     mint: MintToken | None = None,
     loopback_only: bool = False,
     origins: frozenset[str] = frozenset(),
+    identity_data: IdentityData | None = None,
     static: Path = STATIC,
 ) -> ASGIApp:
     """The ASGI app.
 
-    ``origins``: those of pages that may use it, besides its own. ``with_metrics``: the figures, for whoever asks.
+    ``identity_data``: what backends may export and erase. ``origins``: those of pages that may use it, besides its own.
+    ``with_metrics``: the figures, for whoever asks.
     ``with_pages``: GraphiQL and the demo. For development: ``mint``, tokens for whoever asks; ``loopback_only``, no
     answer to requests that do not name a loopback address.
     """
@@ -50,6 +53,8 @@ def web_app(
         landing(with_pages=with_pages),
         *guest_routes(backend),
     ]
+    if identity_data is not None:
+        routes += identity_routes(backend, identity_data)
     if with_metrics:
         routes.append(Route("/metrics", MetricsPage(backend.metrics).page))
     if with_pages:
