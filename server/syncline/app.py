@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from secrets import token_hex
@@ -29,6 +29,7 @@ from syncline.errors import StartRefused
 from syncline.metrics import Metrics
 from syncline.ports import Bus, CompleteStore
 from syncline.service.housekeeping import Housekeeping
+from syncline.service.logins import Logins
 from syncline.service.presence_room import PresenceTiming
 from syncline.service.refusals import RefusingAuthenticator
 from syncline.sign_in_wiring import credentials
@@ -101,12 +102,15 @@ async def _build(settings: Settings, opened: AsyncExitStack) -> App:
         presence_limits=settings.presence_limits,
         presence_timing=PresenceTiming(announce_every=timedelta(seconds=settings.presence_interval_seconds)),
     )
+    opened.push_async_callback(node.close)
     mutations = Mutations(max_pending=web_limits.max_pending_mutations)
     opened.push_async_callback(mutations.drain)
     schema = graphql_schema()
     backend = Backend(
         engine=Engine(schema, Documents(schema, _document_limits(settings), **_document_cache(settings))),
-        services=node.services,
+        services=replace(
+            node.services, logins=Logins(signed_in, store.identities, utc_now) if settings.issuers else None
+        ),
         authenticator=RefusingAuthenticator(
             GuestAuthenticator(guest_tokens, utc_now, node.guests.check, otherwise=signed_in), node.refusals
         ),

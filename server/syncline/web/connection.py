@@ -254,6 +254,9 @@ class Connection:
                     self._backend.authenticator, self._credential, authorize.payload, self._address
                 )
         except SynclineError as error:
+            if isinstance(error, Unauthenticated):
+                # On an open socket as on a new one, nobody may guess for long.
+                await self._backend.admission.without_credential(self._scope)
             self._sender.put(authorize_error(error_body(error, request_id())))
         except TimeoutError:
             late = CredentialUnavailable("it could not be verified in time")
