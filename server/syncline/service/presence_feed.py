@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from syncline.core.events import AccessEnded, DatasetDeleted
@@ -108,8 +109,9 @@ class PresenceFeed:
         mailbox = Mailbox()
         self.start(mailbox, lambda event: event, cohort=mailbox)
         try:
-            async for event in mailbox:
-                yield event
+            async with aclosing(aiter(mailbox)) as events:
+                async for event in events:
+                    yield event
         finally:
             await self.close()
 

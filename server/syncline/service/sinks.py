@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable
 from typing import Any, Protocol
 
 from syncline.errors import SynclineError
@@ -70,7 +70,7 @@ class Mailbox:
         self._error = error
         self._ended.set()
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
+    async def __aiter__(self) -> AsyncGenerator[Any, None]:
         ended = asyncio.create_task(self._ended.wait())
         try:
             while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -24,8 +24,9 @@ class People:
         self.states: dict[str | None, Any] | None = None
 
     async def follow(self) -> None:
-        async for people in self.presence.everyone():
-            self.states = {each.device: each.state for each in people}
+        async with aclosing(self.presence.everyone()) as everyone:
+            async for people in everyone:
+                self.states = {each.device: each.state for each in people}
 
     async def are(self, **states: Any) -> None:
         await eventually(lambda: self.states == states)
