@@ -89,15 +89,15 @@ async def settled(people: list[Person], wanted: dict[str, Any]) -> None:
     """Wait until all hold what is wanted, with nothing left to send."""
 
     def is_so() -> bool:
-        return all(person.list.pending == 0 and plain(person.list) == wanted for person in people)
+        return all(person.list.pending() == [] and plain(person.list) == wanted for person in people)
 
     try:
         await eventually(is_so, PATIENCE_SECONDS)
     except TimeoutError:
         unlike = [
             {
-                "pending": person.list.pending,
-                "parked": person.list.parked,
+                "pending": person.list.pending(),
+                "parked": person.list.parked(),
                 "has": {key: value for key, value in plain(person.list).items() if wanted.get(key) != value},
                 "lacks": wanted.keys() - plain(person.list).keys(),
             }
@@ -165,10 +165,10 @@ async def test_three_people_share_a_list(servers: list[RunningServer], tmp_path:
         # A viewer's edit comes back with the reason; as an editor again it may be made anew.
         await alice.list.change_role("bob", Role.VIEWER)
         bob.list.put("bob's wish", "chocolate")
-        await eventually(lambda: len(bob.list.parked) == 1, PATIENCE_SECONDS)
-        [parked] = bob.list.parked
+        await eventually(lambda: len(bob.list.parked()) == 1, PATIENCE_SECONDS)
+        [parked] = bob.list.parked()
         assert (parked.key, parked.code) == ("bob's wish", "FORBIDDEN")
-        assert "bob's wish" not in alice.list
+        assert not alice.list.has("bob's wish")
         await alice.list.change_role("bob", Role.EDITOR)
         bob.list.retry(parked)
         wanted["bob's wish"] = "chocolate"

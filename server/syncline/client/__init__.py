@@ -19,8 +19,10 @@ from syncline.client.models import (
     KEEP_THEIRS,
     Author,
     Conflict,
+    Connectivity,
     DatasetGone,
     Disconnected,
+    EditState,
     Keep,
     Operation,
     Parked,
@@ -31,11 +33,12 @@ from syncline.client.models import (
     Resolution,
     Resync,
     State,
+    Status,
     SyncReport,
     Value,
 )
 from syncline.client.presence import Presence
-from syncline.client.sharing import DatasetInfo, Invitation, Member
+from syncline.client.sharing import DatasetInfo, Invitation, Member, NewInvitation
 from syncline.core.checkpoint import ResyncReason
 from syncline.core.linking import LinkFate, LinkRule
 from syncline.core.model import ConflictPolicy, DatasetScope, Role
@@ -50,12 +53,14 @@ __all__ = [
     "Conflict",
     "ConflictPolicy",
     "ConnectionRefused",
+    "Connectivity",
     "Dataset",
     "DatasetGone",
     "DatasetInfo",
     "DatasetScope",
     "Device",
     "Disconnected",
+    "EditState",
     "GuestLinked",
     "Invitation",
     "Keep",
@@ -66,6 +71,7 @@ __all__ = [
     "LinkedGuest",
     "LinkedMembership",
     "Member",
+    "NewInvitation",
     "NotSyncline",
     "Operation",
     "Parked",
@@ -81,6 +87,7 @@ __all__ = [
     "ServerRefused",
     "ServerUnreachable",
     "State",
+    "Status",
     "SyncReport",
     "TokenRejected",
     "Value",

@@ -7,7 +7,8 @@ from itertools import groupby
 
 import msgspec
 
-from syncline.client.edits import Edit, EditState
+from syncline.client.edits import Edit
+from syncline.client.models import EditState
 from syncline.core.ids import RecordKey
 from syncline.core.json_values import JsonText
 from syncline.core.model import ConflictPolicy

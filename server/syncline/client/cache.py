@@ -30,6 +30,7 @@ class Standing:
     checkpoint: str
     dataset_id: str | None
     conflict_policy: str | None
+    role: str | None
     known_version: int
     resyncing: bool
 
@@ -52,6 +53,7 @@ class Delta:
     covered_version: int = 0
     dataset_id: str | None = None
     conflict_policy: str | None = None
+    role: str | None = None
 
 
 def covered_version(records: Iterable[SyncedRecord], *, complete: bool) -> int:
@@ -76,14 +78,15 @@ class Cache:
 
     def standing(self) -> Standing:
         row = self._db.row(
-            "SELECT checkpoint, id, conflict_policy, known_version, resyncing FROM datasets WHERE name = ?",
+            "SELECT checkpoint, id, conflict_policy, role, known_version, resyncing FROM datasets WHERE name = ?",
             self._dataset,
         )
-        checkpoint, id_, policy, version, resyncing = row or (START, None, None, 0, 0)
+        checkpoint, id_, policy, role, version, resyncing = row or (START, None, None, None, 0, 0)
         return Standing(
             checkpoint=checkpoint,
             dataset_id=id_,
             conflict_policy=policy,
+            role=role,
             known_version=version,
             resyncing=bool(resyncing),
         )
@@ -137,10 +140,11 @@ class Cache:
             news = self.learn(delta.records)
             self._db.execute(
                 "UPDATE datasets SET checkpoint = ?, id = coalesce(?, id), conflict_policy = coalesce(?,"
-                " conflict_policy), known_version = max(known_version, ?) WHERE name = ?",
+                " conflict_policy), role = coalesce(?, role), known_version = max(known_version, ?) WHERE name = ?",
                 delta.checkpoint,
                 delta.dataset_id,
                 delta.conflict_policy,
+                delta.role,
                 delta.covered_version,
                 self._dataset,
             )
@@ -180,8 +184,8 @@ class Cache:
         with self._db.transaction():
             self._ensure()
             self._db.execute(
-                "UPDATE datasets SET checkpoint = ?, id = NULL, known_version = 0, generation = generation + 1,"
-                " resyncing = 1 WHERE name = ?",
+                "UPDATE datasets SET checkpoint = ?, id = NULL, role = NULL, known_version = 0,"
+                " generation = generation + 1, resyncing = 1 WHERE name = ?",
                 START,
                 self._dataset,
             )

@@ -306,7 +306,7 @@ def _put_differing(local: Dataset, wanted: dict[str, Any]) -> bool:
     """Put what is not there yet; whether there was any."""
     held = local.records()
     differing = {key: value for key, value in wanted.items() if key not in held or not same_value(held[key], value)}
-    for edit in local.parked:
+    for edit in local.parked():
         if edit.key in differing:
             local.discard(edit)  # the new edit takes its place
     local.update(differing)

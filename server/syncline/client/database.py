@@ -25,6 +25,7 @@ CREATE TABLE datasets (
     name TEXT PRIMARY KEY,
     id TEXT,
     conflict_policy TEXT,
+    role TEXT,
     checkpoint TEXT NOT NULL DEFAULT 'start',
     known_version INTEGER NOT NULL DEFAULT 0, -- all commits up to here are surely in the checkpoint
     generation INTEGER NOT NULL DEFAULT 0,    -- raised by a resync; records of an older one are not confirmed yet
@@ -68,7 +69,9 @@ CREATE TABLE batches (
     atomic INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
-SCHEMA_VERSION = 1
+_MIGRATIONS = {1: "ALTER TABLE datasets ADD COLUMN role TEXT"}
+"""What leads from a version to the next one."""
+SCHEMA_VERSION = 2
 
 _BUSY = timedelta(seconds=10)
 
@@ -113,6 +116,10 @@ class Database:
             raise CacheTooNew(path=self.path, found=found, known=SCHEMA_VERSION)
         if found == 0:
             self._connection.execute(_SCHEMA)
+        else:
+            for version in range(found, SCHEMA_VERSION):
+                self._connection.execute(_MIGRATIONS[version])
+        if found < SCHEMA_VERSION:
             self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     @contextmanager

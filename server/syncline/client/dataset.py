@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,14 +16,21 @@ from syncline.client.endpoints import Tokens
 from syncline.client.exchange import Exchange
 from syncline.client.handlers import Handlers, OnConflict, OnDatasetDeleted, OnResync
 from syncline.client.live import Live
-from syncline.client.local import LocalDataset
-from syncline.client.models import LiveEvent, Operation, Parked, RecordChange, SyncReport
+from syncline.client.models import Connectivity, LiveEvent, RecordChange, Status, SyncReport
 from syncline.client.presence import WATCH_ONLY, Presence
-from syncline.client.sharing import Invitation, Member, Sharing
-from syncline.client.synchronizing import Synchronizer, parked
-from syncline.core.ids import DatasetName, MutationId, record_key
-from syncline.core.json_values import json_text, parsed, whole
+from syncline.client.records import Records
+from syncline.client.sharing import Invitation, Member, NewInvitation, Sharing
+from syncline.client.synchronizing import Synchronizer
+from syncline.core.ids import DatasetName
 from syncline.core.model import ConflictPolicy, Role
+
+_FROM_STOPPED_TO_LIVE: Final = (
+    Connectivity.STOPPED,
+    Connectivity.OFFLINE,
+    Connectivity.CONNECTING,
+    Connectivity.CATCHING_UP,
+    Connectivity.LIVE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,132 +48,16 @@ class Connection:
     now: Callable[[], datetime]
 
 
-class Dataset:
-    """One dataset of the device's identity.
-
-    Edits are on disk when their method returns; they are seen at once, and sent by ``synchronize`` or ``subscribe``.
-    Use it from one thread.
-    """
+class Dataset(Records):
+    """One dataset of the device's identity. ``synchronize`` and ``subscribe`` send edits. Use it from one thread."""
 
     def __init__(self, name: DatasetName, connection: Connection, *, conflict_policy: ConflictPolicy | None) -> None:
-        self.name = name
+        super().__init__(name, connection.database, now=connection.now)
         self._connection = connection
         self._policy = conflict_policy
-        self._local = LocalDataset(
-            connection.database,
-            name,
-            now=connection.now,
-            new_mutation_id=lambda: MutationId(uuid.uuid4().hex),
-        )
         self._lock = asyncio.Lock()
-        self._edited = asyncio.Event()
         self._watching: set[Live] = set()
-        self._bundle: str | None = None
-
-    # --- reading ------------------------------------------------------------------------------------------------------
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The record's value with this device's edits on top; ``default`` if there is no such record."""
-        value = self._local.view(record_key(key))
-        return default if value is None else parsed(value)
-
-    def __contains__(self, key: str) -> bool:
-        return self._local.view(record_key(key)) is not None
-
-    def items(self, prefix: str = "") -> list[tuple[str, Any]]:
-        """All records whose key begins with ``prefix``, by key, with this device's edits on top."""
-        return [(key, parsed(value)) for key, value in self._local.items(prefix).items()]
-
-    def records(self, prefix: str = "") -> dict[str, Any]:
-        """The same as a dictionary."""
-        return dict(self.items(prefix))
-
-    # --- editing ------------------------------------------------------------------------------------------------------
-
-    def put(self, key: str, value: Any) -> None:
-        """The record gets this value. Raises InvalidInput for what is no JSON value."""
-        self._edit(key, Operation.PUT, value)
-
-    def update(self, records: Mapping[str, Any]) -> None:
-        """Put them all in one step on this device; the server decides on each by itself."""
-        with self._connection.database.transaction():
-            for key, value in records.items():
-                self.put(key, value)
-
-    def remove(self, key: str) -> None:
-        """The record goes."""
-        self._make(key, Operation.REMOVE, None)
-
-    def merge(self, key: str, patch: Any) -> None:
-        """Patch the record's value as RFC 7396 says: fields set to None go, others are set, objects are entered."""
-        self._edit(key, Operation.MERGE, patch)
-
-    def increment(self, key: str, by: float = 1) -> None:
-        """Add to a number; no record counts as 0. Raises ChangeNotApplicable, as do the ones below."""
-        self._edit(key, Operation.INCREMENT, whole(by))
-
-    def max(self, key: str, value: float | str) -> None:
-        """Keep the greater of the record's value and this one."""
-        self._edit(key, Operation.MAX, value)
-
-    def min(self, key: str, value: float | str) -> None:
-        """Keep the lesser of the record's value and this one."""
-        self._edit(key, Operation.MIN, value)
-
-    def add_to_set(self, key: str, *members: Any) -> None:
-        """Append the members that the array does not hold; no record counts as an empty array."""
-        self._edit(key, Operation.ADD_TO_SET, list(members))
-
-    def remove_from_set(self, key: str, *members: Any) -> None:
-        """Take the members out of the array."""
-        self._edit(key, Operation.REMOVE_FROM_SET, list(members))
-
-    def _edit(self, key: str, operation: Operation, argument: Any) -> None:
-        self._make(key, operation, json_text(argument, field=operation.value))
-
-    def _make(self, key: str, operation: Operation, argument: Any) -> None:
-        self._local.edit(record_key(key), operation, argument, bundle=self._bundle)
-        if self._bundle is None:
-            self._edited.set()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """The edits made in it are applied by the server together or not at all.
-
-        They are on disk when the block ends; if it raises, none was made. Do not await in it.
-        """
-        if self._bundle is not None:
-            yield
-            return
-        self._bundle = uuid.uuid4().hex
-        try:
-            with self._connection.database.transaction():
-                yield
-        finally:
-            self._bundle = None
-        self._edited.set()
-
-    # --- what is not done yet -----------------------------------------------------------------------------------------
-
-    @property
-    def pending(self) -> int:
-        """How many edits the server has not acknowledged, conflicts included, parked ones not."""
-        return len(self._local.outbox.edits()) - len(self._local.parked())
-
-    @property
-    def parked(self) -> Sequence[Parked]:
-        """Edits that could not be applied as they were."""
-        return [parked(edit) for edit in self._local.parked()]
-
-    def retry(self, edit: Parked) -> bool:
-        """Make a parked edit again, by itself, on what is there now. False: it is not parked any more."""
-        done = self._local.retry_parked(edit.id)
-        self._edited.set()
-        return done
-
-    def discard(self, edit: Parked) -> bool:
-        """Give a parked edit up. False: it is not parked any more."""
-        return self._local.discard_parked(edit.id)
+        self._last_status = Status(Connectivity.OFFLINE)
 
     # --- with a server ------------------------------------------------------------------------------------------------
 
@@ -258,6 +147,14 @@ class Dataset:
         finally:
             self._watching.discard(live)
             await events.aclose()
+            self._last_status = live.status
+
+    def status(self) -> Status:
+        """How the dataset stands to the server; without a ``subscribe`` that is iterated, it is offline.
+
+        After one that failed it is stopped, until the next begins.
+        """
+        return max((live.status for live in self._watching), key=_liveness, default=self._last_status)
 
     def presence(self, state: Any = WATCH_ONLY) -> Presence:
         """Who is on the dataset right now, and with a ``state`` (at most 1 KiB of JSON) this device, too.
@@ -296,9 +193,13 @@ class Dataset:
         """Make a member the owner. From now on this device opens the dataset by its id."""
         await self._connection.sharing.transfer_ownership(self.name, identity)
 
-    async def invite(self, role: Role, *, uses: int = 1, expires_at: datetime | None = None) -> Invitation:
+    async def invite(self, role: Role, *, uses: int = 1, expires_at: datetime | None = None) -> NewInvitation:
         """A code that lets in whoever has it, so many times, for a week unless something else is said."""
         return await self._connection.sharing.invite(self.name, role, uses=uses, expires_at=expires_at)
+
+    async def invitations(self) -> Sequence[Invitation]:
+        """Those that are good now, without their codes."""
+        return await self._connection.sharing.invitations(self.name)
 
     async def revoke_invitation(self, invitation: str) -> None:
         """Make an invitation, named by its id, worthless."""
@@ -308,6 +209,10 @@ class Dataset:
         """End one's own access; the local copy stays. For members."""
         await self._connection.sharing.leave(self.name)
 
+    async def delete(self) -> None:
+        """Delete it on the server, for every device. This one, too, is told by its next ``synchronize``."""
+        await self._connection.sharing.delete(self.name)
+
     async def close(self) -> None:
         """End all subscriptions."""
         for live in list(self._watching):
@@ -316,6 +221,10 @@ class Dataset:
     def export(self, *, indent: int = 0) -> str:
         """All records as one JSON object in canonical form: devices that are in sync get the same text."""
         return canonical(self.records(), indent=indent)
+
+
+def _liveness(status: Status) -> int:
+    return _FROM_STOPPED_TO_LIVE.index(status.state)
 
 
 def canonical(value: Any, *, indent: int = 0) -> str:

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from syncline.client.cache import SyncedRecord
-from syncline.client.models import Operation
+from syncline.client.models import EditState, Operation
 from syncline.core import operations
 from syncline.core.changes import AddToSet, Change, Increment, Max, Merge, Min, Put, Remove, RemoveFromSet
 from syncline.core.conflicts import ChangeStatus, equal
@@ -29,14 +28,6 @@ from syncline.errors import ChangeNotApplicable
 _BASED = frozenset({Operation.PUT, Operation.REMOVE, Operation.MERGE})
 _MASKING = frozenset({Operation.PUT, Operation.REMOVE})
 _EXACT = 2**53
-
-
-class EditState(StrEnum):
-    """PENDING: to be sent. CONFLICT: held until someone decides. PARKED: cannot be applied; taken out of reads."""
-
-    PENDING = "PENDING"
-    CONFLICT = "CONFLICT"
-    PARKED = "PARKED"
 
 
 @dataclass(frozen=True, slots=True)

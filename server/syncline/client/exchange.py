@@ -136,6 +136,7 @@ def _delta(
         covered_version=covered_version(received, complete=not has_more),
         dataset_id=None if dataset is None else dataset.id,
         conflict_policy=None if dataset is None else dataset.conflict_policy,
+        role=None if dataset is None else dataset.role,
     )
 
 

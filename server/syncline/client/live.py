@@ -19,7 +19,16 @@ from syncline.client.cache import Delta, SyncedRecord, covered_version
 from syncline.client.endpoints import Tokens
 from syncline.client.errors import NotSyncline, ServerRefused, ServerUnreachable, TokenRejected
 from syncline.client.local import LocalDataset
-from syncline.client.models import Author, DatasetGone, Disconnected, LiveEvent, Ready, RecordChange
+from syncline.client.models import (
+    Author,
+    Connectivity,
+    DatasetGone,
+    Disconnected,
+    LiveEvent,
+    Ready,
+    RecordChange,
+    Status,
+)
 from syncline.client.references import reference
 from syncline.client.synchronizing import Synchronizer
 from syncline.client.transport_ws import Subscription
@@ -75,6 +84,7 @@ class Live:
         edited: asyncio.Event | None,
     ) -> None:
         """With ``edited``, edits are pushed when connected and whenever it is set."""
+        self.status = Status(Connectivity.CONNECTING)
         self._local = local
         self._url = socket_url
         self._tokens = tokens
@@ -123,6 +133,8 @@ class Live:
 
     async def close(self) -> None:
         """Stop. A push that is under way goes on with the next synchronize."""
+        if self.status.state is not Connectivity.STOPPED:
+            self.status = Status(Connectivity.OFFLINE)
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -136,6 +148,7 @@ class Live:
         try:
             await work
         except Exception as error:
+            self.status = Status(Connectivity.STOPPED, str(error))
             await self._signals.put(_Failed(error))
 
     # --- following ----------------------------------------------------------------------------------------------------
@@ -156,10 +169,12 @@ class Live:
                     raise
                 renewed = True
             except ServerUnreachable as error:
+                self.status = Status(Connectivity.OFFLINE, error.message)
                 await self._tell(Disconnected(reason=error.message))
                 await asyncio.sleep(backoff.next_delay().total_seconds())
 
     async def _connection(self) -> AsyncGenerator[StreamEvent, None]:
+        self.status = Status(Connectivity.CONNECTING)
         if self._local.cache.standing().resyncing:
             await self._catch_up()
         since = self._local.cache.standing().checkpoint
@@ -176,6 +191,7 @@ class Live:
     async def _take(self, event: StreamEvent) -> None:
         match event:
             case WireReady():
+                self.status = Status(Connectivity.LIVE)
                 if self._edited is not None:
                     self._edited.set()
                 await self._tell(Ready(checkpoint=event.checkpoint, resumed=event.resumed))
@@ -232,7 +248,9 @@ class Live:
                 self._edited.set()
 
     async def _catch_up(self) -> None:
+        before, self.status = self.status, Status(Connectivity.CATCHING_UP)
         await self._synchronizer().run(push=False)
+        self.status = before
 
     async def _tell(self, signal: _Signal) -> None:
         await self._signals.put(signal)

@@ -20,7 +20,6 @@ from syncline.client.database import Database
 from syncline.client.edits import (
     NOTHING_SEEN,
     Edit,
-    EditState,
     HeldConflict,
     Outcome,
     Seen,
@@ -29,7 +28,7 @@ from syncline.client.edits import (
     rebased,
     seen_of,
 )
-from syncline.client.models import Keep, Operation, Resolution, Value
+from syncline.client.models import EditState, Keep, Operation, Resolution, Value
 from syncline.client.outbox import Batch, Outbox
 from syncline.core import operations
 from syncline.core.checkpoint import ResyncReason
@@ -67,7 +66,7 @@ class LocalDataset:
         with self._db.snapshot():
             return overlaid(self._synced(key), self.outbox.edits(key=key))
 
-    def items(self, prefix: str = "") -> dict[RecordKey, JsonText]:
+    def entries(self, prefix: str = "") -> dict[RecordKey, JsonText]:
         """All records as the user sees them, by key."""
         with self._db.snapshot():
             values: dict[RecordKey, JsonText | None] = dict(self.cache.live(prefix))
@@ -385,7 +384,7 @@ class LocalDataset:
         with self._db.transaction():
             if self.cache.standing().checkpoint != since:
                 return False
-            mine = self.items() if keep is Keep.MINE else {}
+            mine = self.entries() if keep is Keep.MINE else {}
             batch = self.outbox.batch()
             if batch is not None:
                 self.outbox.end(batch.mutation_id)

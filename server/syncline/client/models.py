@@ -77,6 +77,25 @@ class DatasetGone:
 
 LiveEvent = Ready | RecordChange | DatasetGone | Disconnected
 
+
+class Connectivity(StrEnum):
+    """How a dataset stands to the server. ``STOPPED``: connecting again does not help."""
+
+    OFFLINE = "offline"
+    CONNECTING = "connecting"
+    CATCHING_UP = "catching up"
+    LIVE = "live"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """``reason`` says why it is offline or stopped, if that is known."""
+
+    state: Connectivity
+    reason: str | None = None
+
+
 # --- edits ------------------------------------------------------------------------------------------------------------
 
 
@@ -93,6 +112,14 @@ class Operation(StrEnum):
     REMOVE_FROM_SET = "removeFromSet"
 
 
+class EditState(StrEnum):
+    """PENDING: to be sent. CONFLICT: held until someone decides. PARKED: cannot be applied; taken out of reads."""
+
+    PENDING = "PENDING"
+    CONFLICT = "CONFLICT"
+    PARKED = "PARKED"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingEdit:
     """An edit of this device that the server has not acknowledged. ``argument`` is the value, patch, bound, members."""
@@ -101,6 +128,8 @@ class PendingEdit:
     key: str
     operation: Operation
     argument: Any
+    state: EditState
+    """PENDING, or CONFLICT."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

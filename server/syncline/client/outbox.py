@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from syncline.client.database import Database
-from syncline.client.edits import Edit, EditState, Seen
-from syncline.client.models import Operation
+from syncline.client.edits import Edit, Seen
+from syncline.client.models import EditState, Operation
 from syncline.core.ids import DatasetName, MutationId, RecordKey
 from syncline.core.json_values import JsonText
 from syncline.core.model import ConflictPolicy

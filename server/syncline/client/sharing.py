@@ -11,12 +11,12 @@ import msgspec
 from syncline.client.references import reference
 from syncline.client.transport_http import HttpTransport
 from syncline.core.ids import DatasetName
-from syncline.core.model import DatasetScope, Role
+from syncline.core.model import ConflictPolicy, DatasetScope, Role
 
 _MEMBERS = """query Members($dataset: DatasetRef!, $after: String) { dataset(dataset: $dataset) {
   members(after: $after) { nodes { identityId role } pageInfo { hasNextPage endCursor } } } }"""
 _DATASETS = """query Datasets($scope: DatasetScope!, $after: String) { datasets(scope: $scope, after: $after) {
-  nodes { id name role ownerId } pageInfo { hasNextPage endCursor } } }"""
+  nodes { id name role ownerId version conflictPolicy } pageInfo { hasNextPage endCursor } } }"""
 _SHARE = """mutation Share($dataset: DatasetRef!, $identity: ID!, $role: Role!) {
   done: shareDataset(dataset: $dataset, identityId: $identity, role: $role) { __typename } }"""
 _CHANGE_ROLE = """mutation ChangeRole($dataset: DatasetRef!, $identity: ID!, $role: Role!) {
@@ -30,7 +30,11 @@ _INVITE = """mutation Invite($input: CreateInvitationInput!) {
   createInvitation(input: $input) { code invitation { id role usesLeft expiresAt } } }"""
 _REVOKE = """mutation Revoke($dataset: DatasetRef!, $invitation: ID!) {
   done: revokeInvitation(dataset: $dataset, invitationId: $invitation) { __typename } }"""
-_ACCEPT = "mutation Accept($code: String!) { acceptInvitation(code: $code) { id name role ownerId } }"
+_INVITATIONS = """query Invitations($dataset: DatasetRef!) { dataset(dataset: $dataset) {
+  invitations { id role usesLeft expiresAt } } }"""
+_DELETE = "mutation Delete($dataset: DatasetRef!) { done: deleteDataset(dataset: $dataset) { __typename } }"
+_ACCEPT = """mutation Accept($code: String!) { acceptInvitation(code: $code) {
+  id name role ownerId version conflictPolicy } }"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +53,25 @@ class DatasetInfo:
     name: str
     role: Role
     owner: str
+    version: int
+    conflict_policy: ConflictPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invitation:
-    """Lets whoever has its code become a member. The server does not tell the code again."""
+    """Lets whoever has its code become a member."""
 
     id: str
-    code: str
     role: Role
     uses_left: int
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewInvitation(Invitation):
+    """The server does not tell the code again."""
+
+    code: str
 
 
 class _Struct(msgspec.Struct, rename="camel", kw_only=True):
@@ -102,10 +114,19 @@ class _Dataset(_Struct):
     name: str
     role: Role
     owner_id: str
+    version: int
+    conflict_policy: ConflictPolicy
 
     @property
     def info(self) -> DatasetInfo:
-        return DatasetInfo(id=self.id, name=self.name, role=self.role, owner=self.owner_id)
+        return DatasetInfo(
+            id=self.id,
+            name=self.name,
+            role=self.role,
+            owner=self.owner_id,
+            version=self.version,
+            conflict_policy=self.conflict_policy,
+        )
 
 
 class _Datasets(_Struct):
@@ -122,6 +143,14 @@ class _Invitation(_Struct):
     role: Role
     uses_left: int
     expires_at: datetime
+
+
+class _DatasetWithInvitations(_Struct):
+    invitations: list[_Invitation]
+
+
+class _InvitationsData(_Struct):
+    dataset: _DatasetWithInvitations | None = None
 
 
 class _CreatedInvitation(_Struct):
@@ -183,24 +212,33 @@ class Sharing:
     async def transfer_ownership(self, dataset: DatasetName, identity: str) -> None:
         await self._do(_TRANSFER, dataset, identity=identity)
 
-    async def invite(self, dataset: DatasetName, role: Role, *, uses: int, expires_at: datetime | None) -> Invitation:
+    async def invite(
+        self, dataset: DatasetName, role: Role, *, uses: int, expires_at: datetime | None
+    ) -> NewInvitation:
         given = {"dataset": reference(dataset), "role": role.value, "uses": uses}
         if expires_at is not None:
             given["expiresAt"] = expires_at.isoformat()
         made = (await self._transport.execute(_INVITE, {"input": given}, _InviteData)).create_invitation
-        return Invitation(
-            id=made.invitation.id,
-            code=made.code,
-            role=made.invitation.role,
-            uses_left=made.invitation.uses_left,
-            expires_at=made.invitation.expires_at,
-        )
+        return NewInvitation(**_told(made.invitation), code=made.code)
+
+    async def invitations(self, dataset: DatasetName) -> list[Invitation]:
+        """None, if there is no such dataset."""
+        variables = {"dataset": reference(dataset)}
+        answer = (await self._transport.execute(_INVITATIONS, variables, _InvitationsData)).dataset
+        return [] if answer is None else [Invitation(**_told(each)) for each in answer.invitations]
 
     async def revoke_invitation(self, dataset: DatasetName, invitation: str) -> None:
         await self._do(_REVOKE, dataset, invitation=invitation)
+
+    async def delete(self, dataset: DatasetName) -> None:
+        await self._do(_DELETE, dataset)
 
     async def accept(self, code: str) -> DatasetInfo:
         return (await self._transport.execute(_ACCEPT, {"code": code}, _AcceptData)).accept_invitation.info
 
     async def _do(self, document: str, dataset: DatasetName, **variables: Any) -> None:
         await self._transport.execute(document, {"dataset": reference(dataset), **variables}, _Done)
+
+
+def _told(invitation: _Invitation) -> dict[str, Any]:
+    return msgspec.structs.asdict(invitation)

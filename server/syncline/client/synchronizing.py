@@ -7,17 +7,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final, assert_never
 
-from syncline.client.edits import Edit, HeldConflict
 from syncline.client.errors import ServerRefused
 from syncline.client.exchange import Applied, Conflicted, Exchange
 from syncline.client.handlers import Handlers
 from syncline.client.local import LocalDataset
-from syncline.client.models import Author, Conflict, Parked, PendingEdit, Resync, State, SyncReport
+from syncline.client.models import Resync, SyncReport
 from syncline.client.outbox import Batch
+from syncline.client.shown import as_conflict, as_parked, as_pending
 from syncline.client.wire import ResyncRequired
 from syncline.core.checkpoint import ResyncReason
 from syncline.core.conflicts import ChangeStatus
-from syncline.core.json_values import JsonText, json_text, parsed
+from syncline.core.json_values import json_text
 from syncline.core.model import ConflictPolicy
 
 _MAX_ROUNDS: Final = 16
@@ -81,8 +81,8 @@ class Synchronizer:
     def _finished(self) -> SyncReport:
         return replace(
             self._report,
-            conflicts=tuple(map(self._conflict, self._local.held_conflicts())),
-            parked=tuple(parked(edit) for edit in self._local.parked() if edit.id not in self._parked_before),
+            conflicts=tuple(as_conflict(self._local.name, held) for held in self._local.held_conflicts()),
+            parked=tuple(as_parked(edit) for edit in self._local.parked() if edit.id not in self._parked_before),
         )
 
     # --- talking to the server ----------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ class Synchronizer:
 
     async def _decide_after_resync(self, reason: ResyncReason) -> None:
         edits = self._local.unsent()
-        pending = tuple(map(_pending, edits))
+        pending = tuple(map(as_pending, edits))
         decisions = await self._handlers.resync(Resync(dataset=self._local.name, reason=reason, edits=pending))
         async with self._lock:
             for edit in edits:
@@ -195,47 +195,7 @@ class Synchronizer:
         """Ask for each held conflict. What was decided is sent in the next round."""
         decided = 0
         for held in self._local.held_conflicts():
-            resolution = await self._handlers.conflict(self._conflict(held))
+            resolution = await self._handlers.conflict(as_conflict(self._local.name, held))
             if resolution is not None:
                 decided += self._local.resolve(held, resolution)
         self._report = replace(self._report, resolved=self._report.resolved + decided)
-
-    def _conflict(self, held: HeldConflict) -> Conflict:
-        theirs = None if held.theirs is None else held.theirs.value
-        author = None
-        if held.theirs is not None and held.theirs.author_identity is not None:
-            author = Author(held.theirs.author_identity, held.theirs.author_device)
-        return Conflict(
-            dataset=self._local.name,
-            edit_id=held.edit.id,
-            key=held.edit.key,
-            mine=_state(held.edit.applied_to(theirs)),
-            theirs=_state(theirs),
-            base=_state(held.edit.seen.value),
-            author=author,
-        )
-
-
-def _state(value: JsonText | None) -> State:
-    return State(deleted=True) if value is None else State(parsed(value))
-
-
-def _pending(edit: Edit) -> PendingEdit:
-    return PendingEdit(
-        id=edit.id,
-        key=edit.key,
-        operation=edit.operation,
-        argument=None if edit.argument is None else parsed(edit.argument),
-    )
-
-
-def parked(edit: Edit) -> Parked:
-    """A parked edit as the app sees it."""
-    return Parked(
-        id=edit.id,
-        key=edit.key,
-        operation=edit.operation,
-        argument=None if edit.argument is None else parsed(edit.argument),
-        code=edit.code or "REJECTED",
-        details={} if edit.details is None else parsed(edit.details),
-    )

@@ -22,11 +22,11 @@ SYNC = f"""mutation Sync($input: SyncInput!) {{
   sync(input: $input) {{
     __typename
     ... on SyncApplied {{
-      dataset {{ id version conflictPolicy }} checkpoint hasMore
+      dataset {{ id version conflictPolicy role }} checkpoint hasMore
       results {{ key status code details record {{ ...R }} }} records {{ ...R }}
     }}
     ... on SyncConflicted {{
-      dataset {{ id version conflictPolicy }} checkpoint hasMore
+      dataset {{ id version conflictPolicy role }} checkpoint hasMore
       conflicts {{ key current {{ ...R }} }} records {{ ...R }}
     }}
     ... on ResyncRequired {{ datasetId reason }}
@@ -35,7 +35,7 @@ SYNC = f"""mutation Sync($input: SyncInput!) {{
 {_RECORD}"""
 
 PULL = f"""query Pull($dataset: DatasetRef!, $since: Checkpoint!, $first: Int!) {{
-  dataset(dataset: $dataset) {{ id version conflictPolicy }}
+  dataset(dataset: $dataset) {{ id version conflictPolicy role }}
   changes(dataset: $dataset, since: $since, first: $first) {{
     __typename
     ... on ChangePage {{ checkpoint hasMore records {{ ...R }} }}
@@ -111,6 +111,7 @@ class WireDataset(_Struct):
     id: str
     version: int
     conflict_policy: str
+    role: str
 
 
 class WireChangeResult(_Struct):

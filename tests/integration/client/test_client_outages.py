@@ -78,7 +78,7 @@ async def test_without_a_server_edits_are_kept_and_sent_when_there_is_one(
     notes.put("k", 1)
     with pytest.raises(ServerUnreachable):
         await notes.synchronize()
-    assert (notes.get("k"), notes.pending) == (1, 1)
+    assert (notes.get("k"), len(notes.pending())) == (1, 1)
     await asyncio.to_thread(own_server.start)
     assert (await notes.synchronize()).pushed == 1
 
@@ -114,7 +114,7 @@ async def test_a_server_killed_again_and_again_under_two_devices_counts_every_ed
     expected = {"n": 80} | {f"{first}-{turn}": turn for first in (True, False) for turn in range(40)}
     assert datasets[0].records() == datasets[1].records() == expected
     assert acknowledged <= 160
-    assert [dataset.pending for dataset in datasets] == [0, 0]
+    assert [dataset.pending() for dataset in datasets] == [[], []]
 
 
 _EDITING = """

@@ -15,6 +15,7 @@ from syncline.client import (
     Conflict,
     ConflictPolicy,
     Device,
+    EditState,
     Keep,
     NotSyncline,
     Resync,
@@ -79,7 +80,7 @@ async def test_removed_records_go_everywhere(phone: Device, laptop: Device) -> N
     await theirs.synchronize()
     await mine.synchronize()
     assert mine.records() == {"b": 2}
-    assert "a" not in mine
+    assert not mine.has("a")
 
 
 async def test_more_records_than_a_page_or_a_sync_holds_all_arrive(phone: Device, laptop: Device) -> None:
@@ -125,7 +126,7 @@ async def test_without_a_handler_a_conflict_is_reported_and_nothing_is_lost(phon
         assert conflict.author is not None
         assert conflict.author.device == "laptop"
         assert notes.get("k") == "mine"
-        assert notes.pending == 1
+        assert [(edit.key, edit.state) for edit in notes.pending()] == [("k", EditState.CONFLICT)]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ async def test_a_handler_that_keeps_editing_does_not_lose_its_edits(phone: Devic
     notes = phone.dataset("notes")
 
     def on_conflict(conflict: Conflict) -> Keep:
-        if "note" not in notes:
+        if not notes.has("note"):
             notes.put("note", f"decided on {conflict.key}")
         return KEEP_THEIRS
 
@@ -194,14 +195,14 @@ async def test_a_rejected_change_is_parked_with_its_code_and_the_others_go_on(ph
     notes.put("fine", 2)
     report = await notes.synchronize()
     assert report.pushed == 2
-    [parked] = notes.parked
+    [parked] = notes.parked()
     assert (parked.code, parked.details["limit"]) == ("LIMIT_EXCEEDED", "keyBytes")
     assert report.parked == (parked,)
     assert notes.records() == {"good": 1, "fine": 2}
-    assert notes.pending == 0
+    assert notes.pending() == []
     assert (await notes.synchronize()).clean
     assert notes.discard(parked)
-    assert notes.parked == []
+    assert notes.parked() == []
 
 
 async def test_an_edit_that_no_longer_fits_is_parked(phone: Device, laptop: Device) -> None:
@@ -262,7 +263,7 @@ async def test_one_dataset_too_many_is_an_error_and_the_edits_are_kept(phone: De
     with pytest.raises(ServerRefused) as caught:
         await one_more.synchronize()
     assert (caught.value.refusal, caught.value.facts["limit"]) == ("LIMIT_EXCEEDED", "datasets")
-    assert (one_more.pending, one_more.get("k")) == (1, 1)
+    assert (len(one_more.pending()), one_more.get("k")) == (1, 1)
 
 
 # --- deletion and resync ----------------------------------------------------------------------------------------------

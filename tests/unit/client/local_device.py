@@ -67,7 +67,7 @@ class LocalDevice:
         return None if value is None else parsed(value)
 
     def values(self) -> dict[str, Any]:
-        return {key: parsed(value) for key, value in self.local.items().items()}
+        return {key: parsed(value) for key, value in self.local.entries().items()}
 
     @property
     def since(self) -> str:

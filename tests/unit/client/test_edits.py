@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncline.client.edits import NOTHING_SEEN, Edit, EditState, Seen, folded, overlaid, rebased
-from syncline.client.models import Operation
+from syncline.client.edits import NOTHING_SEEN, Edit, Seen, folded, overlaid, rebased
+from syncline.client.models import EditState, Operation
 from syncline.core.ids import RecordKey
 from syncline.core.json_values import JsonText, parsed
 from syncline.core.model import ConflictPolicy

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from syncline.client.cache import Delta
-from syncline.client.edits import EditState, Outcome, Seen
+from syncline.client.edits import Outcome, Seen
 from syncline.client.local import DATASET_DELETED
-from syncline.client.models import KEEP_MINE, KEEP_THEIRS, Operation, Value
+from syncline.client.models import KEEP_MINE, KEEP_THEIRS, EditState, Operation, Value
 from syncline.core.changes import AnyState, Increment, Merge, Put, Remove
 from syncline.core.checkpoint import ResyncReason
 from syncline.core.conflicts import ChangeStatus
