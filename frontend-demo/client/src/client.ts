@@ -2,14 +2,13 @@ import { localKey, type Context, type Session, type Trace } from './context.ts';
 import { Dataset, type DatasetOptions } from './dataset.ts';
 import { asError, invalid, SynclineError } from './errors.ts';
 import { indexedDb } from './indexeddb.ts';
-import { connected, type Auth, type LinkStatus, type Variables } from './link.ts';
-import { Told } from './listeners.ts';
-import { LocalDataset, type Written } from './local.ts';
-import { memory } from './memory.ts';
+import { connected, request, type Auth, type LinkStatus, type Variables } from './link.ts';
+import { told } from './listeners.ts';
+import { localDataset, type LocalDataset, type Written } from './local.ts';
 import { VIEWER, type DatasetInfo, type DatasetRef, type ViewerData } from './protocol.ts';
 import { acceptInvitation, datasets, type DatasetScope } from './sharing.ts';
 import type { Storage } from './storage.ts';
-import { TabsLink, type LinkMessage } from './tabs.ts';
+import { tabsLink, type LinkMessage, type TabsLink } from './tabs.ts';
 
 export interface ClientOptions {
   /** The server's GraphQL address; in a page it may be relative. */
@@ -39,9 +38,8 @@ export class Client {
   readonly #closing = new AbortController();
   readonly #datasets = new Map<string, Promise<Dataset>>();
   readonly #locals = new Map<string, LocalDataset>();
-  readonly #status = new Told<LinkStatus>({ state: 'connecting' });
+  readonly #status = told<LinkStatus>({ state: 'connecting' });
   readonly #opened: Promise<Context>;
-  readonly #forgets: (() => void)[] = [];
   #link: TabsLink | undefined;
   #session: Promise<Session> | undefined;
   #online = true;
@@ -50,64 +48,50 @@ export class Client {
     this.#options = options;
     this.#status.listen((status) => options.onStatus?.(status));
     this.#opened = this.#open();
-    this.#opened.catch((error) => this.#stop(asError(error, 'STORE_UNUSABLE')));
+    this.#opened.catch((error) => this.#stop(error));
   }
 
   async #open(): Promise<Context> {
-    const { url, auth, WebSocket, storage, automatic = true, debounce = DEBOUNCE_MS } = this.#options;
-    const store = await (storage ?? (typeof indexedDB === 'undefined' ? memory() : indexedDb())).open();
-    if (this.#closing.signal.aborted) {
-      store.close();
-      throw closed();
-    }
-    const asked = this.#options.deviceId;
+    const { url, auth, WebSocket, storage = indexedDb(), automatic = true, deviceId: asked, onTrace } = this.#options;
+    const closing = this.#closing.signal;
+    const store = await storage.open();
+    closing.addEventListener('abort', () => store.close());
+    closing.throwIfAborted();
     const deviceId = await store.claim('device', asked ?? crypto.randomUUID());
     if (asked !== undefined && asked !== deviceId) {
-      store.close();
-      throw belongsToAnother(`device ${deviceId}`, `device ${asked}`);
+      throw belongsToAnother('device', deviceId, asked);
     }
-    const link = new TabsLink(store, {
-      url: typeof location === 'undefined' ? url : new URL(url, location.href).href,
-      auth,
-      deviceId,
-      automatic,
-      ...(WebSocket === undefined ? {} : { WebSocket }),
-    });
-    this.#link = link;
+    const options = { url: typeof location === 'undefined' ? url : new URL(url, location.href).href, auth, deviceId, automatic, WebSocket };
+    const link = (this.#link = tabsLink(store, options));
     store.onMessage = (message) => this.#heard(message as LinkMessage | Written);
-    const context: Context = {
-      store,
-      link,
-      automatic,
-      debounce,
-      closing: this.#closing.signal,
-      session: () => this.#identify(context),
-      trace: (kind, dataset, facts) =>
-        this.#options.onTrace?.({ kind, at: Date.now(), ...(dataset === undefined ? {} : { dataset }), ...facts }),
-    };
-    link.listen((status) => this.#linked(context, status));
+    const trace: Context['trace'] = (kind, dataset, facts) => onTrace?.({ kind, at: Date.now(), dataset, ...facts });
+    const context: Context = { store, link, closing, trace, session: () => this.#identify(context) };
+    link.status.listen((status) => this.#linked(status, trace));
     if (!this.#online) {
       link.setOnline(false);
     }
-    this.#linked(context, link.status);
-    this.#closing.signal.addEventListener('abort', () => {
-      link.close();
-      store.close();
-    });
-    this.#wakeWith('online', 'focus', 'visibilitychange');
+    closing.addEventListener('abort', () => link.close());
+    if (automatic && typeof addEventListener === 'function') {
+      // The user is back: what would be tried later is tried now.
+      const wake = () => {
+        link.wake();
+        this.#datasets.forEach(async (dataset) => (await dataset).nudge());
+      };
+      for (const event of ['online', 'focus', 'visibilitychange']) {
+        addEventListener(event, wake, { signal: closing });
+      }
+    }
     return context;
   }
 
   /** Who the server says this is; the storage is for nobody else. */
   #identify({ link, store }: Context): Promise<Session> {
     this.#session ??= (async () => {
-      const { viewer } = await link.request<ViewerData>(VIEWER, {});
+      const { viewer } = await request<ViewerData>(link, VIEWER, {});
       const { identityId, deviceId, guest, limits } = viewer;
       const owner = await store.claim('identity', identityId);
       if (owner !== identityId) {
-        const error = belongsToAnother(`identity ${owner}`, `identity ${identityId}`);
-        this.#stop(error);
-        throw error;
+        throw this.#stop(belongsToAnother('identity', owner, identityId));
       }
       return { identityId, deviceId, guest, changesPerSync: limits.changesPerSync };
     })();
@@ -115,74 +99,58 @@ export class Client {
     return this.#session;
   }
 
-  #stop(reason: SynclineError): void {
-    this.#online = false;
-    this.#link?.setOnline(false);
+  #stop(cause: unknown): SynclineError {
+    const reason = asError(cause, 'STORE_UNUSABLE');
+    this.disconnect();
     this.#status.set({ state: 'stopped', reason });
+    return reason;
   }
 
-  #linked({ trace }: Context, status: LinkStatus): void {
+  #linked(status: LinkStatus, trace: Context['trace']): void {
     const before = this.#status.value;
     if (before.state === 'stopped' && !this.#online) {
       return;
     }
     if (status.state === 'live') {
-      trace('connected', undefined);
+      trace('connected');
     } else if (before.state === 'live') {
       trace('disconnected', undefined, { reason: status.reason?.message });
     }
-    if (status.state !== before.state || status.reason?.code !== before.reason?.code) {
-      this.#status.set(status);
-    }
+    this.#status.set(status);
   }
 
   #heard(message: LinkMessage | Written): void {
-    if (message.kind === 'link') {
+    if ('link' in message) {
       this.#link?.heard(message);
     } else {
-      void this.#locals.get(message.dataset)?.written(message).catch(() => undefined);
+      this.#locals.get(message.dataset)?.written(message).catch(() => undefined);
     }
   }
-
-  /** The user is back: try now what would be tried later. */
-  #wakeWith(...events: readonly string[]): void {
-    if (typeof addEventListener !== 'function' || this.#options.automatic === false) {
-      return;
-    }
-    const wake = () => {
-      this.#link?.wake();
-      this.#datasets.forEach((dataset) => void dataset.then((open) => open.nudge()));
-    };
-    for (const event of events) {
-      addEventListener(event, wake);
-      this.#forgets.push(() => removeEventListener(event, wake));
-    }
-  }
-
-  // --- for the app -----------------------------------------------------------------------------------------------------
 
   /** Open a dataset: an own one by its name, which need not exist yet, or one by its id. Needs no server. */
   dataset(ref: string | { readonly id: string }, options: DatasetOptions = {}): Promise<Dataset> {
     const named: DatasetRef = typeof ref === 'string' ? { name: ref } : ref;
     const key = localKey(named);
-    let opening = this.#datasets.get(key);
-    if (opening === undefined) {
-      opening = this.#openDataset(key, named, options);
-      this.#datasets.set(key, opening);
-      opening.catch(() => this.#datasets.delete(key));
-    }
+    const opening = this.#datasets.get(key) ?? this.#openDataset(key, named, options);
+    this.#datasets.set(key, opening);
+    opening.catch(() => this.#datasets.delete(key));
     return opening;
   }
 
   async #openDataset(key: string, ref: DatasetRef, options: DatasetOptions): Promise<Dataset> {
-    if (!/^([A-Za-z0-9_.:-]{1,128}|id .+)$/.test(key)) {
+    if (!/^([\w.:-]{1,128}|id .+)$/.test(key)) {
       throw invalid('name', 'has 1 to 128 of A-Z a-z 0-9 _ . : -');
     }
+    const { automatic = true, debounce = DEBOUNCE_MS } = this.#options;
     const context = await this.#opened;
-    const local = new LocalDataset(key, context.store);
+    const local = localDataset(key, context.store);
     this.#locals.set(key, local);
     await local.load();
-    return new Dataset(ref, context, local, options, () => {
+    const own = new AbortController();
+    const closing = AbortSignal.any([context.closing, own.signal]);
+    const opened = { ...context, closing, ref, local, policy: options.conflictPolicy };
+    return new Dataset(opened, options, automatic ? debounce : undefined, () => {
+      own.abort(closed());
       this.#datasets.delete(key);
       this.#locals.delete(key);
     });
@@ -190,29 +158,26 @@ export class Client {
 
   /** What the identity sees. Needs the server, as all of the following. */
   async datasets(scope: DatasetScope = 'ALL'): Promise<readonly DatasetInfo[]> {
-    return datasets((await this.#connected()).link, scope);
+    return datasets((await this.#opened).link, scope);
   }
 
   /** Become a member by an invitation's code; open the dataset by the id that this answers. */
   async acceptInvitation(code: string): Promise<DatasetInfo> {
-    return acceptInvitation((await this.#connected()).link, code);
+    return acceptInvitation((await this.#opened).link, code);
   }
 
   /** Any query or mutation, over this client's connection. */
   async request<T>(query: string, variables: Variables = {}): Promise<T> {
-    return (await this.#connected()).link.request<T>(query, variables);
+    const { link } = await this.#opened;
+    await connected(link);
+    return request<T>(link, query, variables);
   }
 
   /** Who the server says this is. */
-  async viewer(): Promise<Omit<Session, 'changesPerSync'>> {
-    const { identityId, deviceId, guest } = await (await this.#connected()).session();
-    return { identityId, deviceId, guest };
-  }
-
-  async #connected(): Promise<Context> {
-    const context = await this.#opened;
-    await connected(context.link);
-    return context;
+  async viewer(): Promise<Session> {
+    const { link, session } = await this.#opened;
+    await connected(link);
+    return session();
   }
 
   status(): LinkStatus {
@@ -238,7 +203,6 @@ export class Client {
 
   /** Let go of the storage. What was not sent is in it. */
   async close(): Promise<void> {
-    this.#forgets.forEach((forget) => forget());
     this.#closing.abort(closed());
     await this.#opened.catch(() => undefined);
   }
@@ -246,5 +210,5 @@ export class Client {
 
 const closed = (): SynclineError => new SynclineError('STORE_UNUSABLE', 'the client is closed');
 
-const belongsToAnother = (owner: string, viewer: string): SynclineError =>
-  new SynclineError('STORE_BELONGS_TO_ANOTHER', `the storage is for the ${owner}, not for the ${viewer}`, false, { owner, viewer });
+const belongsToAnother = (what: string, owner: string, viewer: string): SynclineError =>
+  new SynclineError('STORE_BELONGS_TO_ANOTHER', `the storage is for the ${what} ${owner}, not ${viewer}`, false, { owner, viewer });

@@ -1,6 +1,8 @@
 /** What a client shares between its datasets. */
 
+import type { ConflictPolicy } from './edits.ts';
 import type { Link } from './link.ts';
+import type { LocalDataset } from './local.ts';
 import type { DatasetRef } from './protocol.ts';
 import type { Store } from './storage.ts';
 
@@ -21,7 +23,7 @@ export interface Trace {
     | 'access ended';
   /** Milliseconds since 1970. */
   readonly at: number;
-  readonly dataset?: string;
+  readonly dataset?: string | undefined;
   readonly [fact: string]: unknown;
 }
 
@@ -35,18 +37,22 @@ export interface Session {
 export interface Context {
   readonly store: Store;
   readonly link: Link;
-  readonly automatic: boolean;
-  readonly debounce: number;
   /** Fires when the client is closed. */
   readonly closing: AbortSignal;
   /** Who the server says this is. Rejects with STORE_BELONGS_TO_ANOTHER if the storage is not its. */
   session(): Promise<Session>;
-  trace(kind: Trace['kind'], dataset: string | undefined, facts?: Readonly<Record<string, unknown>>): void;
+  trace(kind: Trace['kind'], dataset?: string, facts?: Readonly<Record<string, unknown>>): void;
+}
+
+/** What all that has to do with one open dataset shares. */
+export interface Opened extends Context {
+  readonly ref: DatasetRef;
+  readonly local: LocalDataset;
+  /** Asked for instead of the dataset's own. */
+  readonly policy: ConflictPolicy | undefined;
 }
 
 /** How a dataset is named in the storage: no name has a space. */
 export const localKey = (ref: DatasetRef): string => ('name' in ref ? ref.name : `id ${ref.id}`);
 
 export const now = (): string => new Date().toISOString();
-
-export const sleep = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));

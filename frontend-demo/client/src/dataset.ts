@@ -1,16 +1,15 @@
-import { now, type Context } from './context.ts';
+import { now, type Opened } from './context.ts';
 import { Editing } from './editing.ts';
 import type { ConflictPolicy, Edit } from './edits.ts';
 import type { Json } from './json.ts';
-import { Live, type DatasetStatus } from './live.ts';
-import { Listeners } from './listeners.ts';
-import { LocalDataset, type ChangeEvent } from './local.ts';
+import { listeners } from './listeners.ts';
+import { keepLive, type DatasetStatus, type Live } from './live.ts';
+import type { ChangeEvent, LocalDataset } from './local.ts';
 import { discard, make, retry, type Decision, type NewEdit } from './outbox.ts';
-import { Presence } from './presence.ts';
-import type { DatasetRef } from './protocol.ts';
+import { openPresence, type Presence } from './presence.ts';
 import { Draft, view, viewOf, type Role } from './replica.ts';
-import { Sharing } from './sharing.ts';
-import { conflictsIn, decide, Synchronizer, type Conflict, type Handlers, type SyncReport } from './synchronize.ts';
+import { sharingOf, type Sharing } from './sharing.ts';
+import { conflictsIn, decide, synchronize, type Conflict, type Handlers, type SyncReport } from './synchronize.ts';
 
 export interface DatasetOptions extends Handlers {
   /** Asked for instead of the dataset's own. */
@@ -41,31 +40,28 @@ export class Transaction extends Editing<void> {
 
 /** A dataset as an app uses it: read and edited at once and offline, in line with the server when there is one. */
 export class Dataset extends Editing<Promise<void>> {
-  readonly #ref: DatasetRef;
-  readonly #context: Context;
-  readonly #options: DatasetOptions;
-  readonly #local: LocalDataset;
-  readonly #live: Live;
-  readonly #sharing: Sharing;
-  readonly #closing = new AbortController();
-  readonly #changes = new Listeners<ChangeEvent>();
+  readonly #opened: Opened;
+  readonly #handlers: Handlers;
+  readonly #live: Live | undefined;
+  readonly #changes = listeners<ChangeEvent>();
   readonly #onClose: () => void;
 
-  constructor(ref: DatasetRef, context: Context, local: LocalDataset, options: DatasetOptions, onClose: () => void) {
+  /** `debounce`: how many milliseconds an automatic sync waits; none: there are no automatic syncs. */
+  constructor(opened: Opened, handlers: Handlers, debounce: number | undefined, onClose: () => void) {
     super();
-    this.#ref = ref;
-    this.#context = context;
-    this.#options = options;
-    this.#local = local;
-    this.#live = new Live(context, local, ref, options.conflictPolicy, options);
-    this.#sharing = new Sharing(context.link, ref);
+    const { local, link, ref } = opened;
+    this.#opened = opened;
+    this.#handlers = handlers;
     this.#onClose = onClose;
-    local.listen((event) => this.#changes.tell(event));
-    this.#live.status.listen(() => this.#changes.tell({ keys: [], from: 'elsewhere' }));
-    if (context.automatic) {
-      const either = AbortSignal.any([context.closing, this.#closing.signal]);
-      void this.#live.keep(either).catch(() => undefined);
-    }
+    this.#live = debounce === undefined ? undefined : keepLive(opened, handlers, debounce);
+    const status = this.#live?.status ?? link.status;
+    local.listen(this.#changes.tell);
+    status.listen(() => this.#changes.tell({ keys: [], from: 'elsewhere' }));
+    Object.assign(this, sharingOf(link, ref));
+  }
+
+  get #local(): LocalDataset {
+    return this.#opened.local;
   }
 
   // --- reading ---------------------------------------------------------------------------------------------------------
@@ -90,12 +86,14 @@ export class Dataset extends Editing<Promise<void>> {
 
   /** Among the identity's own; none if the dataset was opened by its id. */
   get name(): string | undefined {
-    return 'name' in this.#ref ? this.#ref.name : undefined;
+    const { ref } = this.#opened;
+    return 'name' in ref ? ref.name : undefined;
   }
 
   /** As far as this device knows. */
   get id(): string | undefined {
-    return 'id' in this.#ref ? this.#ref.id : this.#local.replica.head.id;
+    const { ref, local } = this.#opened;
+    return 'id' in ref ? ref.id : local.replica.head.id;
   }
 
   get role(): Role | undefined {
@@ -162,8 +160,7 @@ export class Dataset extends Editing<Promise<void>> {
 
   /** Push, pull and ask until all is done. What `handlers` lacks is asked of those that were given with the dataset. */
   synchronize(handlers: Handlers = {}): Promise<SyncReport> {
-    const all = { ...this.#options, ...handlers };
-    return new Synchronizer(this.#context, this.#local, this.#ref, this.#options.conflictPolicy, all).run();
+    return synchronize(this.#opened, { ...this.#handlers, ...handlers });
   }
 
   /** Be told after every change of what the user sees. */
@@ -172,37 +169,24 @@ export class Dataset extends Editing<Promise<void>> {
   }
 
   status(): DatasetStatus {
-    return this.#context.automatic ? this.#live.status.value : this.#context.link.status;
+    return (this.#live ?? this.#opened.link).status.value;
   }
 
-  /** For the client: push soon, if there is anything. */
+  /** Push soon, if there is anything to push: what an automatic sync does by itself. */
   nudge(): void {
-    this.#live.nudge();
+    this.#live?.nudge();
+  }
+
+  /** Who is here. With a state, this device is, too. */
+  presence(state?: Json): Presence {
+    return openPresence(this.#opened.link, this.#opened.ref, state);
   }
 
   /** Follow it no longer. What is kept of it stays. */
   close(): void {
-    this.#closing.abort();
     this.#onClose();
   }
-
-  // --- sharing ---------------------------------------------------------------------------------------------------------
-
-  readonly members: Sharing['members'] = () => this.#sharing.members();
-  readonly share: Sharing['share'] = (identityId, role) => this.#sharing.share(identityId, role);
-  readonly changeRole: Sharing['changeRole'] = (identityId, role) => this.#sharing.changeRole(identityId, role);
-  readonly removeMember: Sharing['removeMember'] = (identityId) => this.#sharing.removeMember(identityId);
-  readonly transferOwnership: Sharing['transferOwnership'] = (identityId) => this.#sharing.transferOwnership(identityId);
-  readonly leave: Sharing['leave'] = () => this.#sharing.leave();
-  readonly invite: Sharing['invite'] = (invitation) => this.#sharing.invite(invitation);
-  readonly invitations: Sharing['invitations'] = () => this.#sharing.invitations();
-  readonly revokeInvitation: Sharing['revokeInvitation'] = (id) => this.#sharing.revokeInvitation(id);
-
-  /** Delete it on the server, for every device. */
-  readonly delete: Sharing['delete'] = () => this.#sharing.delete();
-
-  /** Who is here. With a state, this device is, too. */
-  presence(state?: Json): Presence {
-    return new Presence(this.#context.link, this.#ref, state);
-  }
 }
+
+// Each needs the server; see there.
+export interface Dataset extends Sharing {}

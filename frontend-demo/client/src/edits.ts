@@ -91,7 +91,8 @@ function joined({ operation, key, argument: a }: Edit, { argument: b }: Edit): J
     }
     case 'max':
     case 'min':
-      return typeof a === typeof b ? apply(operation, key, b, a) : undefined;
+      // The order of texts is the server's.
+      return typeof a === 'number' && typeof b === 'number' ? apply(operation, key, b, a) : undefined;
     case 'addToSet':
     case 'removeFromSet':
       return [...(a as readonly Json[]), ...(b as readonly Json[])];

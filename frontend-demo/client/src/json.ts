@@ -6,50 +6,32 @@ export type JsonObject = { readonly [name: string]: Json };
 /** Arrays and objects within each other, at most: as on the server. */
 const MAX_DEPTH = 64;
 
-const LONE_SURROGATE = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/;
-
 export const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/** What the server cannot hold, as `JSON.stringify` spells it: U+0000 and lone surrogates. */
+const UNFIT = /(?<!\\)(?:\\\\)*\\u(0000|d[89a-f])/;
+
 /** A frozen copy of a value from the app. Throws INVALID_INPUT naming `field` for what JSON, or the server, cannot hold. */
-export function jsonCopy(value: unknown, field: string, depth = 0): Json {
-  if (value === null || typeof value === 'boolean') {
-    return value;
-  }
-  if (typeof value === 'string') {
-    return text(value, field);
-  }
-  if (typeof value === 'number') {
-    if (!Number.isFinite(value)) {
-      throw invalid(field, `${value} is no JSON number`);
+export function jsonCopy(value: unknown, field: string): Json {
+  const text = JSON.stringify(value, (_, item: unknown) => {
+    if (typeof item === 'function' || typeof item === 'bigint' || (typeof item === 'number' && !Number.isFinite(item))) {
+      throw invalid(field, `${String(item)} is no JSON`);
     }
-    return Object.is(value, -0) ? 0 : value;
+    return item;
+  });
+  if (text === undefined || UNFIT.test(text)) {
+    throw invalid(field, text ?? 'undefined is no JSON');
   }
-  if (typeof value !== 'object' || depth === MAX_DEPTH) {
-    throw invalid(field, depth === MAX_DEPTH ? `nested deeper than ${MAX_DEPTH} levels` : `${typeof value} is no JSON value`);
+  const copy = JSON.parse(text) as Json;
+  if (depth(copy) > MAX_DEPTH) {
+    throw invalid(field, `nested deeper than ${MAX_DEPTH} levels`);
   }
-  if (Array.isArray(value)) {
-    return Object.freeze(Array.from(value, (item) => jsonCopy(item, field, depth + 1)));
-  }
-  const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== Object.prototype && prototype !== null) {
-    throw invalid(field, `${value.constructor?.name ?? 'this object'} is no JSON value`);
-  }
-  return Object.freeze(
-    Object.fromEntries(
-      Object.entries(value)
-        .filter(([, item]) => item !== undefined)
-        .map(([name, item]) => [text(name, field), jsonCopy(item, field, depth + 1)]),
-    ),
-  );
+  return frozen(copy);
 }
 
-function text(value: string, field: string): string {
-  if (value.includes('\0') || LONE_SURROGATE.test(value)) {
-    throw invalid(field, value.includes('\0') ? 'a text has U+0000' : 'a text has a lone surrogate');
-  }
-  return value;
-}
+const depth = (value: Json): number =>
+  typeof value === 'object' && value ? 1 + Object.values(value).reduce<number>((most, item) => Math.max(most, depth(item)), 0) : 0;
 
 /** `value` itself, which nobody can change from now on: what is read is what the local copy holds. */
 export function frozen<T>(value: T): T {

@@ -2,7 +2,8 @@
 
 import { createClient, type Client as Socket } from 'graphql-ws/client';
 import { asError, offline, SynclineError, type Facts } from './errors.ts';
-import { Told } from './listeners.ts';
+import { told, type Told } from './listeners.ts';
+import { jittered } from './waiting.ts';
 
 export type Variables = Readonly<Record<string, unknown>>;
 
@@ -13,17 +14,15 @@ export interface LinkStatus {
 
 export interface Sink<T> {
   next(data: T): void;
-  /** The stream is over, for this reason. Not called when the connection is lost: the status says that. */
-  ended(error: SynclineError): void;
+  /** There is nothing more. `lost`: only because the connection is; the status says so, too. */
+  ended(error: SynclineError, lost: boolean): void;
 }
 
 export interface Link {
-  readonly status: LinkStatus;
+  readonly status: Told<LinkStatus>;
   /** False: it was told to stay away. */
   readonly online: boolean;
-  listen(listener: (status: LinkStatus) => void): () => void;
-  /** Rejects with the server's error; or with OFFLINE, and then nobody knows whether it arrived. */
-  request<T>(query: string, variables: Variables): Promise<T>;
+  /** An answer of the server's, or several. What this answers ends it. */
   subscribe<T>(query: string, variables: Variables, sink: Sink<T>): () => void;
   /** Try to connect now rather than later. */
   wake(): void;
@@ -52,8 +51,6 @@ export interface SocketOptions {
 const PING_MS = 12_000;
 const PONG_MS = 8_000;
 const ACK_MS = 10_000;
-const FIRST_WAIT_MS = 250;
-const LONGEST_WAIT_MS = 30_000;
 /** How long a connection that nobody needs is kept. */
 const LINGER_MS = 10_000;
 
@@ -64,213 +61,160 @@ const HOPELESS = [1002, 1007, 1009, 4400, 4406, 4409, 4429];
 
 /** Resolves when there is a connection; rejects if the attempt to make one fails. */
 export function connected(link: Link): Promise<void> {
+  const { status } = link;
   return new Promise((resolve, reject) => {
-    const settled = ({ state, reason }: LinkStatus): boolean => {
+    const settled = (failed: boolean): boolean => {
+      const { state, reason } = status.value;
       if (state === 'live') {
         resolve();
-      } else if (state === 'stopped' || !link.online) {
+      } else if (failed || state === 'stopped' || !link.online) {
         reject(reason ?? offline());
+      } else {
+        return false;
       }
-      return state === 'live' || state === 'stopped' || !link.online;
+      return true;
     };
-    if (settled(link.status)) {
-      return;
+    if (!settled(false)) {
+      const stop = status.listen(({ state }) => settled(state === 'offline') && stop());
+      link.wake();
     }
-    const stop = link.listen((status) => {
-      if (status.state === 'offline') {
-        reject(status.reason ?? offline());
-      }
-      if (status.state === 'offline' || settled(status)) {
-        stop();
-      }
-    });
-    link.wake();
   });
 }
 
-export class SocketLink implements Link {
-  readonly #options: SocketOptions;
-  readonly #status = new Told<LinkStatus>({ state: 'offline' });
-  /** Rejects what is under way when the connection is lost. */
-  readonly #waiting = new Set<(error: SynclineError) => void>();
-  #socket: Socket | undefined;
-  #online: boolean;
-  #closed = false;
-  #users = 0;
-  #lingering: ReturnType<typeof setTimeout> | undefined;
-  #failures = 0;
-  #refusals = 0;
+/** Rejects with the server's error; or with OFFLINE, and then nobody knows whether it arrived. */
+export const request = <T>(link: Link, query: string, variables: Variables): Promise<T> =>
+  // The server completes it; graphql-ws counts twice what both sides complete.
+  new Promise<T>((resolve, reject) => void link.subscribe<T>(query, variables, { next: resolve, ended: reject }));
+
+export function socketLink({ url, auth, deviceId, automatic, WebSocket }: SocketOptions, online: boolean): Link {
+  const status = told<LinkStatus>({ state: 'offline' });
+  /** Ends what is under way when the connection is lost. */
+  const waiting = new Set<(error: SynclineError) => void>();
+  let socket: Socket | undefined;
+  let closed = false;
+  let users = 0;
+  let lingering: ReturnType<typeof setTimeout> | undefined;
+  let failures = 0;
+  let refusals = 0;
   /** Ends the wait before the next attempt. */
-  #hurry: () => void = () => undefined;
+  let hurry: () => void = () => undefined;
   /** Ends the connection, or the attempt to make one, whatever the socket does. */
-  #end: (cause: unknown) => void = () => undefined;
+  let end: (reason: SynclineError) => void = () => undefined;
 
-  constructor(options: SocketOptions, online: boolean) {
-    this.#options = options;
-    this.#online = online;
-    void this.#run();
-  }
+  const say = (state: LinkStatus['state'], reason?: SynclineError) => {
+    if (state !== status.value.state || reason !== status.value.reason) {
+      status.set({ state, reason });
+    }
+  };
 
-  get status(): LinkStatus {
-    return this.#status.value;
-  }
+  const hold = () => {
+    users++;
+    clearTimeout(lingering);
+  };
 
-  get online(): boolean {
-    return this.#online;
-  }
+  const release = () => {
+    if (--users === 0 && !automatic) {
+      users = 1;
+      lingering = setTimeout(() => {
+        users = 0;
+        drop(offline());
+      }, LINGER_MS);
+    }
+  };
 
-  listen(listener: (status: LinkStatus) => void): () => void {
-    return this.#status.listen(listener);
-  }
-
-  request<T>(query: string, variables: Variables): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      // The server completes it; graphql-ws counts twice what both sides complete.
-      this.#execute<T>(query, variables, { next: resolve, ended: reject, lost: reject });
-    });
-  }
-
-  subscribe<T>(query: string, variables: Variables, sink: Sink<T>): () => void {
-    return this.#execute<T>(query, variables, { ...bound(sink), lost: () => undefined });
-  }
-
-  /** What it returns ends it. */
-  #execute<T>(query: string, variables: Variables, sink: Sink<T> & { lost(error: SynclineError): void }): () => void {
-    const socket = this.#socket;
-    if (this.status.state !== 'live' || socket === undefined) {
-      queueMicrotask(() => sink.lost(offline()));
+  function subscribe<T>(query: string, variables: Variables, sink: Sink<T>): () => void {
+    if (!socket || status.value.state !== 'live') {
+      queueMicrotask(() => sink.ended(offline(), true));
       return () => undefined;
     }
-    let over = false;
+    let open = true;
     const finish = (): boolean => {
-      const first = !over;
-      over = true;
+      const first = open;
+      open = false;
       if (first) {
-        this.#waiting.delete(lost);
-        this.#release();
+        waiting.delete(lost);
+        release();
       }
       return first;
     };
-    const lost = (error: SynclineError) => finish() && sink.lost(error);
-    this.#waiting.add(lost);
-    this.#hold();
-    const end = socket.subscribe<T>(
+    const ended = (error: SynclineError) => finish() && sink.ended(error, false);
+    const lost = (error: SynclineError) => finish() && sink.ended(error, true);
+    waiting.add(lost);
+    hold();
+    const stop = socket.subscribe<T>(
       { query, variables: { ...variables } },
       {
         next: ({ data, errors }) => {
-          if (over) {
-            return;
-          }
           if (data && !errors) {
-            sink.next(data);
-          } else if (finish()) {
-            sink.ended(failure(errors));
+            open && sink.next(data);
+          } else {
+            ended(failure(errors));
           }
         },
-        error: (cause) => Array.isArray(cause) && finish() && sink.ended(failure(cause)),
-        complete: () => finish() && sink.ended(new SynclineError('ENDED', 'the server has no more to say', true)),
+        error: (cause) => Array.isArray(cause) && ended(failure(cause)),
+        complete: () => ended(failure(undefined)),
       },
     );
-    return () => finish() && end();
+    return () => finish() && stop();
   }
 
-  wake(): void {
-    this.#hold();
-    this.#release();
-    this.#hurry();
-  }
-
-  setOnline(online: boolean): void {
-    this.#online = online;
-    if (online) {
-      this.#failures = this.#refusals = 0;
-      this.wake();
-    } else {
-      this.#drop(offline());
-      this.#hurry();
+  function drop(reason: SynclineError): void {
+    const dropped = socket;
+    socket = undefined;
+    if (status.value.state !== 'stopped') {
+      say('offline', reason);
     }
+    [...waiting].forEach((lost) => lost(reason.code === 'OFFLINE' ? reason : offline(reason.message)));
+    end(reason);
+    void dropped?.dispose();
   }
 
-  close(): void {
-    this.#closed = true;
-    this.#drop(offline('the client is closed'));
-    this.#hurry();
-  }
+  const pause = (milliseconds?: number) =>
+    new Promise<void>((resolve) => {
+      const timer = milliseconds === undefined ? undefined : setTimeout(resolve, milliseconds);
+      hurry = () => (clearTimeout(timer), resolve());
+    });
 
-  #hold(): void {
-    this.#users++;
-    clearTimeout(this.#lingering);
-  }
-
-  #release(): void {
-    if (--this.#users === 0 && !this.#options.automatic) {
-      this.#users = 1;
-      this.#lingering = setTimeout(() => {
-        this.#users--;
-        this.#drop(offline());
-      }, LINGER_MS);
-    }
-  }
-
-  // --- connecting ------------------------------------------------------------------------------------------------------
-
-  async #run(): Promise<void> {
-    while (!this.#closed) {
-      if (!this.#online || this.status.state === 'stopped' || (!this.#options.automatic && this.#users === 0)) {
-        if (this.status.state !== 'stopped') {
-          this.#say('offline', this.status.reason);
-        }
-        await this.#pause(Infinity);
-        if (this.#online && this.status.state === 'stopped' && this.#refusals === 0) {
-          this.#say('offline');
-        }
+  async function run(): Promise<void> {
+    while (!closed) {
+      if (!online || status.value.state === 'stopped' || !(automatic || users)) {
+        await pause();
         continue;
       }
-      this.#say('connecting');
-      const reason = await this.#connection();
-      if (this.#closed) {
-        return;
-      }
-      this.#drop(reason);
+      say('connecting');
+      const reason = await connection();
+      drop(reason);
       if (!reason.retryable) {
-        this.#say('stopped', reason);
-        this.#refusals ||= 1;
-      } else if (this.#online) {
-        this.#say('offline', reason);
-        // Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-        await this.#pause(this.#failures === 0 ? 0 : Math.random() * Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#failures));
-        this.#failures++;
+        say('stopped', reason);
+      } else if (online && !closed && failures++) {
+        await pause(jittered(failures));
       }
     }
   }
 
   /** One connection, from its beginning to its end, and why it ended. */
-  async #connection(): Promise<SynclineError> {
-    const { url, auth, deviceId, WebSocket } = this.#options;
+  async function connection(): Promise<SynclineError> {
     let token: string;
     try {
-      token = await auth({ deviceId, refused: this.#refusals > 0 });
+      token = await auth({ deviceId, refused: refusals > 0 });
       if (!token) {
-        throw new SynclineError('AUTH_FAILED', 'auth gave no token', true);
+        throw new Error('auth gave no token');
       }
     } catch (cause) {
-      this.#failures ||= 1;
-      return new SynclineError('AUTH_FAILED', asError(cause, 'AUTH_FAILED').message, true);
+      failures ||= 1;
+      return new SynclineError('AUTH_FAILED', asError(cause, '').message, true);
     }
-    if (this.#closed || !this.#online) {
+    if (closed || !online) {
       return offline();
     }
     return new Promise((resolve) => {
       let silence: ReturnType<typeof setTimeout> | undefined;
-      const over = (cause: unknown) => {
-        clearTimeout(silence);
-        resolve(cause instanceof SynclineError ? cause : this.#reason(cause));
-      };
-      this.#end = over;
-      const socket = createClient({
+      end = resolve;
+      const over = (cause: unknown) => resolve(reasonOf(cause));
+      const made = createClient({
         url: url.replace(/^http/, 'ws'),
         connectionParams: { authorization: `Bearer ${token}`, device: deviceId },
-        ...(WebSocket === undefined ? {} : { webSocketImpl: WebSocket }),
+        ...(WebSocket ? { webSocketImpl: WebSocket } : {}),
         lazy: false,
         retryAttempts: 0,
         connectionAckWaitTimeout: ACK_MS,
@@ -278,71 +222,73 @@ export class SocketLink implements Link {
         onNonLazyError: over,
         on: {
           connected: () => {
-            if (this.#socket === socket) {
-              this.#failures = this.#refusals = 0;
-              this.#say('live');
+            if (socket === made) {
+              failures = refusals = 0;
+              say('live');
             }
           },
           ping: (received) => {
             if (!received) {
-              silence = setTimeout(() => socket.terminate(), PONG_MS);
+              silence = setTimeout(() => made.terminate(), PONG_MS);
             }
           },
           message: () => clearTimeout(silence),
-          closed: over,
+          closed: (event) => {
+            clearTimeout(silence);
+            over(event);
+          },
         },
       });
-      this.#socket = socket;
+      socket = made;
     });
   }
 
-  /** Why a connection ended. One that is not retryable stops the client. */
-  #reason(cause: unknown): SynclineError {
-    const { code, reason } = (cause ?? {}) as { readonly code?: unknown; readonly reason?: unknown };
-    const said = typeof reason === 'string' && reason ? reason : 'the connection was lost';
-    const closeCode = typeof code === 'number' ? code : 0;
+  /** Why a connection ended. A reason that is not retryable stops the client. */
+  function reasonOf(cause: unknown): SynclineError {
+    const { code: closeCode = 0, reason } = (cause ?? {}) as { readonly code?: number; readonly reason?: string };
+    const said = reason || 'the connection is lost';
     if (closeCode === UNAUTHORIZED || closeCode === FORBIDDEN) {
-      // Once with a fresh token: what was given may just have expired.
-      return new SynclineError('TOKEN_REJECTED', said, this.#refusals++ === 0, { closeCode });
+      // Once more with a fresh token: what was given may just have expired.
+      return new SynclineError('TOKEN_REJECTED', said, !refusals++, { closeCode });
     }
-    this.#failures ||= 1;
-    return new SynclineError('OFFLINE', said, !HOPELESS.includes(closeCode), closeCode ? { closeCode } : {});
+    failures ||= 1;
+    return new SynclineError('OFFLINE', said, !HOPELESS.includes(closeCode), { closeCode });
   }
 
-  #say(state: LinkStatus['state'], reason?: SynclineError): void {
-    if (state !== this.status.state || reason !== this.status.reason) {
-      this.#status.set(reason ? { state, reason } : { state });
-    }
+  function wake(): void {
+    hold();
+    release();
+    hurry();
   }
 
-  #drop(reason: SynclineError): void {
-    const socket = this.#socket;
-    this.#socket = undefined;
-    if (this.status.state === 'live' || this.status.state === 'connecting') {
-      this.#say('offline', reason);
-    }
-    for (const lost of [...this.#waiting]) {
-      lost(reason.code === 'OFFLINE' ? reason : offline(reason.message));
-    }
-    this.#end(reason);
-    void socket?.dispose();
-  }
-
-  #pause(milliseconds: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = milliseconds === Infinity ? undefined : setTimeout(resolve, milliseconds);
-      this.#hurry = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-  }
+  void run();
+  return {
+    status,
+    get online() {
+      return online;
+    },
+    subscribe,
+    wake,
+    setOnline(wanted) {
+      online = wanted;
+      if (wanted) {
+        failures = refusals = 0;
+        if (status.value.state === 'stopped') {
+          say('offline');
+        }
+        wake();
+      } else {
+        drop(offline());
+        hurry();
+      }
+    },
+    close() {
+      closed = true;
+      drop(offline('the client is closed'));
+      hurry();
+    },
+  };
 }
-
-const bound = <T>(sink: Sink<T>): Sink<T> => ({
-  next: (data) => sink.next(data),
-  ended: (error) => sink.ended(error),
-});
 
 interface GraphQLErrorLike {
   readonly message: string;
@@ -351,11 +297,6 @@ interface GraphQLErrorLike {
 
 function failure(errors: readonly GraphQLErrorLike[] | undefined): SynclineError {
   const [first] = errors ?? [];
-  const { code, retryable, ...facts } = (first?.extensions ?? {}) as Facts;
-  return new SynclineError(
-    typeof code === 'string' ? code : 'INTERNAL',
-    first?.message ?? 'the server sent no data',
-    retryable === true,
-    facts,
-  );
+  const { code = 'INTERNAL', retryable = !first, ...facts } = (first?.extensions ?? {}) as Facts;
+  return new SynclineError(code as string, first?.message ?? 'the server has no more to say', retryable as boolean, facts);
 }

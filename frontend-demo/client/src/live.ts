@@ -1,272 +1,214 @@
 /** Keeps an open dataset in line with the server: its live changes, and pushes by itself. One tab at a time does. */
 
-import { localKey, sleep, type Context } from './context.ts';
-import type { ConflictPolicy } from './edits.ts';
+import type { Opened } from './context.ts';
 import { asError, SynclineError } from './errors.ts';
 import type { LinkStatus } from './link.ts';
-import { Told } from './listeners.ts';
-import type { LocalDataset } from './local.ts';
-import { CHANGES, type ChangesData, type Commit, type DatasetRef } from './protocol.ts';
+import { told, type Told } from './listeners.ts';
+import { CHANGES, type ChangesData, type Commit } from './protocol.ts';
 import { coveredVersion, take } from './records.ts';
 import { START, type Draft } from './replica.ts';
-import { hasSendable, Synchronizer, type Handlers } from './synchronize.ts';
+import { dropDataset, hasSendable, locked, synchronize, type Handlers } from './synchronize.ts';
+import { jittered, sleep } from './waiting.ts';
 
 export interface DatasetStatus {
   readonly state: LinkStatus['state'] | 'catching up';
   readonly reason?: SynclineError | undefined;
 }
 
+export interface Live {
+  readonly status: Told<DatasetStatus>;
+  /** Push soon, if there is anything to push. */
+  nudge(): void;
+}
+
 type Event = ChangesData['datasetChanges'];
 
-const FIRST_WAIT_MS = 500;
-const LONGEST_WAIT_MS = 30_000;
-
-export class Live {
-  readonly status: Told<DatasetStatus>;
-  readonly #context: Context;
-  readonly #local: LocalDataset;
-  readonly #ref: DatasetRef;
-  readonly #policy: ConflictPolicy | undefined;
-  readonly #handlers: Handlers;
-  #events: Event[] = [];
-  #draining = false;
-  #atStart = false;
-  #unsubscribe: (() => void) | undefined;
-  #pushing = false;
-  #pushAgain = false;
-  #failures = 0;
-  #keeping = false;
+/** Until `closing` fires, and once no other tab keeps the dataset. */
+export function keepLive(opened: Opened, handlers: Handlers, debounce: number): Live {
+  const { link, local, store, trace, ref, closing } = opened;
+  const status = told<DatasetStatus>(link.status.value);
+  let events: Event[] = [];
+  let draining = false;
+  let atStart = false;
+  let unsubscribe: (() => void) | undefined;
+  let pushing = false;
+  let pushAgain = false;
+  let failures = 0;
+  let keeping = false;
   /** Raised for each connection: what belongs to an earlier one is not heard any more. */
-  #connection = 0;
+  let connection = 0;
 
-  constructor(context: Context, local: LocalDataset, ref: DatasetRef, policy: ConflictPolicy | undefined, handlers: Handlers) {
-    this.#context = context;
-    this.#local = local;
-    this.#ref = ref;
-    this.#policy = policy;
-    this.#handlers = handlers;
-    this.status = new Told<DatasetStatus>(context.link.status);
-  }
+  const say = (state: DatasetStatus['state'], reason?: SynclineError) => status.set({ state, reason });
+  const backOff = () => sleep(100 + jittered(++failures));
+  const isLive = () => keeping && link.status.value.state === 'live';
+  const catchUp = () => synchronize(opened, handlers, false);
 
-  /** Whether this tab is the one that keeps the dataset. */
-  get keeping(): boolean {
-    return this.#keeping;
-  }
+  // --- pushing ---------------------------------------------------------------------------------------------------------
 
-  /** Until `signal` fires; once no other tab keeps the dataset. */
-  keep(signal: AbortSignal): Promise<void> {
-    return this.#context.store.lock(`keep ${localKey(this.#ref)}`, signal, async () => {
-      this.#keeping = true;
-      const { link } = this.#context;
-      const stops = [link.listen((status) => this.#linked(status)), this.#local.listen(() => this.nudge())];
-      this.#linked(link.status);
-      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-      stops.forEach((stop) => stop());
-      this.#leave();
-      this.#keeping = false;
-    });
-  }
-
-  /** Push soon, if there is anything to push. */
-  nudge(): void {
-    if (!this.#keeping || this.#context.link.status.state !== 'live' || !hasSendable(this.#local.replica)) {
-      return;
+  function nudge(): void {
+    pushAgain = true;
+    if (!pushing && isLive() && hasSendable(local.replica)) {
+      void push();
     }
-    if (this.#pushing) {
-      this.#pushAgain = true;
-      return;
-    }
-    this.#pushing = true;
-    void this.#push().finally(() => {
-      this.#pushing = false;
-      if (this.#pushAgain) {
-        this.#pushAgain = false;
-        this.nudge();
-      }
-    });
   }
 
-  async #push(): Promise<void> {
-    await sleep(this.#context.debounce);
-    try {
-      await this.#synchronizer().run();
-      this.#failures = 0;
-    } catch (cause) {
-      const error = asError(cause, 'INTERNAL');
-      if (error.retryable && error.code !== 'OFFLINE') {
-        await this.#backOff();
-        this.#pushAgain = true;
-      } else if (!error.retryable && this.status.value.state === 'live') {
-        // It goes on following; what waits is tried again with the next edit or connection.
-        this.#say('live', error);
+  async function push(): Promise<void> {
+    pushing = true;
+    for (pushAgain = true; pushAgain && isLive() && hasSendable(local.replica); ) {
+      await sleep(debounce);
+      pushAgain = false;
+      try {
+        await synchronize(opened, handlers);
+        failures = 0;
+      } catch (cause) {
+        const error = asError(cause, 'INTERNAL');
+        if (error.retryable) {
+          // Without a connection, the next one tries again.
+          await backOff();
+          pushAgain = true;
+        } else if (status.value.state === 'live') {
+          // It goes on following. What waits is tried again with the next edit, or the next connection.
+          say('live', error);
+        }
       }
     }
-  }
-
-  #synchronizer(): Synchronizer {
-    return new Synchronizer(this.#context, this.#local, this.#ref, this.#policy, this.#handlers);
-  }
-
-  #backOff(): Promise<void> {
-    const most = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#failures++);
-    return sleep(most * (0.5 + Math.random() / 2));
-  }
-
-  #say(state: DatasetStatus['state'], reason?: SynclineError): void {
-    this.status.set(reason ? { state, reason } : { state });
+    pushing = false;
   }
 
   // --- following -------------------------------------------------------------------------------------------------------
 
-  #linked({ state, reason }: LinkStatus): void {
-    this.#leave();
+  function leave(): void {
+    connection++;
+    unsubscribe?.();
+    unsubscribe = undefined;
+    events = [];
+  }
+
+  function linked({ state, reason }: LinkStatus): void {
+    leave();
     if (state === 'live') {
-      void this.#follow();
+      void follow();
     } else {
-      this.#say(state, reason);
+      say(state, reason);
     }
   }
 
-  #leave(): void {
-    this.#connection++;
-    this.#unsubscribe?.();
-    this.#unsubscribe = undefined;
-    this.#events = [];
-  }
-
-  async #follow(): Promise<void> {
-    const connection = this.#connection;
-    const current = () => connection === this.#connection;
-    this.#say('catching up');
+  async function follow(): Promise<void> {
+    const mine = connection;
+    const current = () => mine === connection;
+    say('catching up');
     try {
-      await this.#context.session();
-      if (this.#local.replica.head.resyncing) {
-        await this.#catchUp();
+      await opened.session();
+      if (local.replica.head.resyncing) {
+        await catchUp();
       }
     } catch (cause) {
       if (current()) {
-        void this.#ended(asError(cause, 'INTERNAL'));
+        void ended(asError(cause, 'INTERNAL'));
       }
-      return;
     }
     if (!current()) {
       return;
     }
-    const since = this.#local.replica.head.checkpoint;
-    this.#atStart = since === START;
-    this.#unsubscribe = this.#context.link.subscribe<ChangesData>(
+    const since = local.replica.head.checkpoint;
+    atStart = since === START;
+    unsubscribe = link.subscribe<ChangesData>(
       CHANGES,
-      { dataset: this.#ref, since },
+      { dataset: ref, since },
       {
         next: ({ datasetChanges }) => {
           if (current()) {
-            this.#events.push(datasetChanges);
-            void this.#drain();
+            events.push(datasetChanges);
+            void drain();
           }
         },
-        ended: (error) => current() && void this.#ended(error),
+        ended: (error, lost) => {
+          if (current() && !lost) {
+            void ended(error);
+          }
+        },
       },
     );
   }
 
   /** The stream is over, or never began. */
-  async #ended(error: SynclineError): Promise<void> {
-    this.#leave();
-    if (this.status.value.state === 'stopped') {
-      return;
-    }
-    const retryable = error.retryable && error.code !== 'OFFLINE';
-    this.#say(error.retryable ? 'offline' : 'stopped', error);
-    if (retryable) {
-      const connection = this.#connection;
-      await this.#backOff();
-      if (connection === this.#connection && this.#keeping && this.#context.link.status.state === 'live') {
-        void this.#follow();
+  async function ended(error: SynclineError): Promise<void> {
+    leave();
+    say(error.retryable ? 'offline' : 'stopped', error);
+    const mine = connection;
+    if (error.retryable) {
+      await backOff();
+      if (mine === connection && isLive()) {
+        void follow();
       }
     }
   }
 
-  async #drain(): Promise<void> {
-    if (this.#draining) {
+  async function drain(): Promise<void> {
+    if (draining) {
       return;
     }
-    this.#draining = true;
+    draining = true;
     try {
-      while (this.#events.length > 0) {
-        await this.#takeNext();
+      while (events.length) {
+        await takeNext();
       }
     } catch (cause) {
-      const error = asError(cause, 'INTERNAL');
-      if (error.code !== 'OFFLINE') {
-        void this.#ended(error);
-      }
-    } finally {
-      this.#draining = false;
+      void ended(asError(cause, 'INTERNAL'));
     }
+    draining = false;
   }
 
-  async #takeNext(): Promise<void> {
-    const [event] = this.#events as [Event];
+  async function takeNext(): Promise<void> {
+    const [event] = events as [Event];
     if (event.__typename === 'Commit') {
       // All that are there already go into one write.
-      const others = this.#events.findIndex(({ __typename }) => __typename !== 'Commit');
-      await this.#commits(this.#events.splice(0, others < 0 ? this.#events.length : others) as Commit[]);
+      const others = events.findIndex(({ __typename }) => __typename !== 'Commit');
+      await commits(events.splice(0, others < 0 ? events.length : others) as Commit[]);
       return;
     }
-    this.#events.shift();
-    const { head } = this.#local.replica;
-    switch (event.__typename) {
-      case 'Ready':
-        this.#failures = 0;
-        this.#context.trace('ready', this.#local.key, { resumed: event.resumed, version: head.version });
-        this.#say('live');
-        this.nudge();
-        break;
-      case 'ResyncRequired':
-        this.#atStart = true;
-        if (event.reason === 'DATASET_RECREATED') {
-          await this.#gone();
-        } else {
-          await this.#catchUp();
-        }
-        break;
-      case 'DatasetDeleted':
-        this.#atStart = true;
-        if (head.id === undefined || head.id === event.datasetId) {
-          await this.#gone();
-        }
-        break;
-      case 'AccessEnded':
-        this.#context.trace('access ended', this.#local.key);
-        this.#leave();
-        this.#say('stopped', new SynclineError('ACCESS_ENDED', 'the dataset is no longer shared with this identity'));
-        break;
+    events.shift();
+    const { head } = local.replica;
+    if (event.__typename === 'Ready') {
+      failures = 0;
+      trace('ready', local.key, { resumed: event.resumed, version: head.version });
+      say('live');
+      nudge();
+    } else if (event.__typename === 'AccessEnded') {
+      trace('access ended', local.key);
+      leave();
+      say('stopped', new SynclineError('ACCESS_ENDED', 'the dataset is not shared with this identity any more'));
+    } else {
+      atStart = true;
+      if (event.__typename === 'ResyncRequired' && event.reason !== 'DATASET_RECREATED') {
+        await catchUp();
+      } else if (event.__typename === 'ResyncRequired' || !head.id || head.id === event.datasetId) {
+        await gone();
+      }
     }
   }
 
-  async #commits(commits: readonly Commit[]): Promise<void> {
-    const { store, closing } = this.#context;
+  async function commits(all: readonly Commit[]): Promise<void> {
     // While a push is under way, its answer comes first: what it pushed would be seen twice.
-    const followed = await store.lock(`talk ${this.#local.key}`, closing, () =>
-      this.#local.update((draft) => commits.every((commit) => this.#applied(draft, commit)), 'elsewhere'),
+    const followed = await locked(opened, () =>
+      local.update((draft) => all.every((commit) => applied(draft, commit)), 'elsewhere'),
     );
-    this.#atStart = false;
-    for (const { version, records, author } of commits) {
-      const keys = records.map(({ key }) => key);
-      this.#context.trace('commit', this.#local.key, { version, keys, author });
+    atStart = false;
+    for (const { version, records, author } of all) {
+      trace('commit', local.key, { version, keys: records.map(({ key }) => key), author });
     }
     if (!followed) {
-      await this.#catchUp();
+      await catchUp();
     }
   }
 
   /** Whether the copy now holds the commit; if not, it does not follow on what the copy holds. */
-  #applied(draft: Draft, { datasetId, previous, checkpoint, version, records }: Commit): boolean {
+  function applied(draft: Draft, { datasetId, previous, checkpoint, version, records }: Commit): boolean {
     const { head } = draft;
     if (head.id === datasetId && version <= head.version) {
       return true;
     }
-    const follows = previous === head.checkpoint || (this.#atStart && head.checkpoint === START);
+    const follows = previous === head.checkpoint || (atStart && head.checkpoint === START);
     if (head.resyncing || !follows) {
       return false;
     }
@@ -276,15 +218,25 @@ export class Live {
     return true;
   }
 
-  async #gone(): Promise<void> {
-    const { head } = this.#local.replica;
-    if (head.checkpoint !== START || head.id !== undefined) {
-      await this.#synchronizer().datasetDeleted(head.checkpoint);
-      this.nudge();
+  async function gone(): Promise<void> {
+    const { head } = local.replica;
+    if (head.checkpoint !== START || head.id) {
+      await dropDataset(opened, handlers, head.checkpoint);
+      nudge();
     }
   }
 
-  async #catchUp(): Promise<void> {
-    await this.#synchronizer().run(false);
-  }
+  link.status.listen((now) => keeping || status.set(now));
+  store
+    .lock(`keep ${local.key}`, closing, async () => {
+      keeping = true;
+      const stops = [link.status.listen(linked), local.listen(nudge)];
+      linked(link.status.value);
+      await new Promise((resolve) => closing.addEventListener('abort', resolve));
+      keeping = false;
+      stops.forEach((stop) => stop());
+      leave();
+    })
+    .catch(() => undefined);
+  return { status, nudge };
 }

@@ -1,9 +1,9 @@
 /** A dataset on this device: the stored replica with the steps on top that are not stored yet. */
 
-import { asError, SynclineError } from './errors.ts';
+import { asError } from './errors.ts';
 import { same } from './json.ts';
-import { Listeners } from './listeners.ts';
-import { Draft, EMPTY, patched, viewOf, type Patch, type Replica } from './replica.ts';
+import { listeners } from './listeners.ts';
+import { difference, Draft, EMPTY, patched, viewOf, type Patch, type Replica } from './replica.ts';
 import type { Store } from './storage.ts';
 
 /** On which side a change was made: by this device, in whichever tab, or by someone else. */
@@ -26,164 +26,149 @@ interface Job {
 
 /** What a tab tells the others of a write. */
 export interface Written {
-  readonly kind: 'written';
   readonly dataset: string;
   readonly patch: Patch;
   readonly from: From;
 }
 
-export class LocalDataset {
+export interface LocalDataset {
   readonly key: string;
-  readonly #store: Store;
-  readonly #changes = new Listeners<ChangeEvent>();
-  #stored: Replica = EMPTY;
-  #seen: Replica = EMPTY;
-  #jobs: Job[] = [];
-  #writing: readonly Job[] = [];
-
-  constructor(key: string, store: Store) {
-    this.key = key;
-    this.#store = store;
-  }
-
   /** What the user sees. */
-  get replica(): Replica {
-    return this.#seen;
-  }
-
-  async load(): Promise<void> {
-    this.#stands(await this.#store.load(this.key));
-    this.#show(undefined, 'elsewhere');
-  }
-
-  listen(listener: (event: ChangeEvent) => void): () => void {
-    return this.#changes.add(listener);
-  }
-
+  readonly replica: Replica;
+  load(): Promise<void>;
+  listen(listener: (event: ChangeEvent) => void): () => void;
   /**
    * Do a step. It is seen at once, and durable when this resolves, with what the step answered. Steps may be done
    * again, on what another tab wrote meanwhile. Rejects with what the step throws, or STORE_UNUSABLE.
    */
-  update<T>(step: Step<T>, from: From): Promise<T> {
-    const draft = new Draft(this.#seen);
-    try {
-      step(draft);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    const before = this.#seen;
-    const { patch } = draft;
-    const stored = new Promise<T>((resolve, reject) => {
-      this.#jobs.push({ step, from, resolve: resolve as (value: unknown) => void, reject });
-    });
-    if (patch) {
-      this.#seen = draft.replica;
-      this.#tell(before, patch, from);
-    }
-    if (this.#writing.length === 0) {
-      void this.#write();
-    }
-    return stored;
-  }
-
+  update<T>(step: Step<T>, from: From): Promise<T>;
   /** Another tab wrote. */
-  async written({ patch, from }: Written): Promise<void> {
-    const { revision } = this.#stored;
-    if (patch.revision === revision + 1) {
-      this.#stands(patched(this.#stored, patch));
-      this.#show(patch, from);
-    } else if (patch.revision > revision) {
-      this.#stands(await this.#store.load(this.key));
-      this.#show(undefined, from);
-    }
-  }
+  written(written: Written): Promise<void>;
+}
 
-  #stands(replica: Replica): void {
-    if (replica.revision >= this.#stored.revision) {
-      this.#stored = replica;
+export function localDataset(key: string, store: Store): LocalDataset {
+  const changes = listeners<ChangeEvent>();
+  let stored = EMPTY;
+  let seen = EMPTY;
+  let jobs: readonly Job[] = [];
+  let writing: readonly Job[] = [];
+  let busy = false;
+
+  const stands = (replica: Replica) => {
+    if (replica.revision >= stored.revision) {
+      stored = replica;
+    }
+  };
+
+  /** Show another state, and tell who listens. */
+  function show(next: Replica, from: From): void {
+    const [before, patch] = [seen, difference(seen, next)];
+    seen = next;
+    if (patch) {
+      const old = new Map(before.edits.map((edit) => [edit.id, edit.key]));
+      const touched = [...patch.records.map(([name]) => name), ...patch.edits.map(([id, edit]) => edit?.key ?? old.get(id)!)];
+      const keys = [...new Set(touched)].filter((name) => !same(viewOf(before, name), viewOf(seen, name)));
+      changes.tell({ keys, from });
     }
   }
 
   /** Put the steps that are not stored yet on top of what is stored. */
-  #show(patch: Patch | undefined, from: From): void {
-    const before = this.#seen;
-    let seen = this.#stored;
-    for (const { step } of [...this.#writing, ...this.#jobs]) {
-      const draft = new Draft(seen);
+  function replayed(): Replica {
+    const draft = new Draft(stored);
+    for (const { step } of [...writing, ...jobs]) {
       try {
-        step(draft);
-        seen = draft.replica;
+        draft.attempt(step);
       } catch {
         // It does not fit any more: whoever waits for it is told when it is its turn.
       }
     }
-    this.#seen = seen;
-    this.#tell(before, patch, from);
+    return draft.replica;
   }
 
-  async #write(): Promise<void> {
-    while (this.#jobs.length > 0) {
-      [this.#writing, this.#jobs] = [this.#jobs, []];
+  async function reload(): Promise<void> {
+    stands(await store.load(key));
+  }
+
+  async function write(): Promise<void> {
+    busy = true;
+    while (jobs.length) {
+      [writing, jobs] = [jobs, []];
+      const mine = writing;
       try {
-        await this.#writeAll(this.#writing);
+        await writeAll(mine);
       } catch (cause) {
-        const jobs = this.#writing;
-        this.#writing = [];
-        this.#show(undefined, 'here');
-        jobs.forEach(({ reject }) => reject(asError(cause, 'STORE_UNUSABLE')));
+        writing = [];
+        show(replayed(), 'here');
+        mine.forEach(({ reject }) => reject(asError(cause, 'STORE_UNUSABLE')));
       }
-      this.#writing = [];
     }
+    busy = false;
   }
 
   /** One write of the store for all steps that came while the one before was under way. */
-  async #writeAll(jobs: readonly Job[]): Promise<void> {
-    for (let reloaded = false; ; reloaded = true) {
-      const start = this.#stored;
-      const outcomes: (() => void)[] = [];
-      const draft = new Draft(start);
-      for (const { step, resolve, reject } of jobs) {
+  async function writeAll(mine: readonly Job[]): Promise<void> {
+    for (let again = false; ; again = true) {
+      const draft = new Draft(stored);
+      const outcomes = mine.map(({ step, resolve, reject }) => {
         try {
           const answer = draft.attempt(step);
-          outcomes.push(() => resolve(answer));
+          return () => resolve(answer);
         } catch (error) {
-          outcomes.push(() => reject(error));
+          return () => reject(error);
         }
-      }
-      const { patch } = draft;
-      if (patch && !(await this.#store.write(this.key, patch))) {
-        this.#stands(await this.#store.load(this.key));
-        if (this.#stored === start) {
-          throw new SynclineError('STORE_UNUSABLE', 'the storage moves in circles');
-        }
+      });
+      const next = draft.replica;
+      const patch = difference(stored, next);
+      if (patch && !(await store.write(key, patch))) {
+        await reload();
         continue;
       }
-      this.#writing = [];
+      writing = [];
       if (patch) {
-        const from = jobs.every((job) => job.from === 'here') ? 'here' : 'elsewhere';
-        this.#stands({ ...draft.replica, revision: patch.revision });
-        this.#store.post({ kind: 'written', dataset: this.key, patch, from } satisfies Written);
+        const from = mine.every((job) => job.from === 'here') ? 'here' : 'elsewhere';
+        stands({ ...next, revision: patch.revision });
+        store.post({ dataset: key, patch, from } satisfies Written);
       }
-      this.#show(reloaded ? undefined : NOTHING, 'elsewhere');
-      outcomes.forEach((tell) => tell());
+      if (again) {
+        show(replayed(), 'elsewhere');
+      } else {
+        // It was seen already.
+        seen = replayed();
+      }
+      outcomes.forEach((answer) => answer());
       return;
     }
   }
 
-  /** Tell who listens. `patch`: what may have changed; without it, anything may have. */
-  #tell(before: Replica, patch: Patch | undefined, from: From): void {
-    if (patch === NOTHING) {
-      return;
-    }
-    const after = this.#seen;
-    const keyOf = (id: number) => [before, after].flatMap(({ edits }) => edits.find((edit) => edit.id === id)?.key ?? []);
-    const touched = patch
-      ? [...patch.records.map(([key]) => key), ...patch.edits.flatMap(([id]) => keyOf(id))]
-      : [before, after].flatMap(({ records, edits }) => [...records.keys(), ...edits.map(({ key }) => key)]);
-    const keys = [...new Set(touched)].filter((key) => !same(viewOf(before, key), viewOf(after, key)));
-    this.#changes.tell({ keys, from });
-  }
+  return {
+    key,
+    get replica() {
+      return seen;
+    },
+    async load() {
+      await reload();
+      seen = stored;
+    },
+    listen: changes.add,
+    update<T>(step: Step<T>, from: From) {
+      return new Promise<T>((resolve, reject) => {
+        const draft = new Draft(seen);
+        // What it throws rejects the promise.
+        step(draft);
+        jobs = [...jobs, { step, from, resolve: resolve as (value: unknown) => void, reject }];
+        show(draft.replica, from);
+        if (!busy) {
+          void write();
+        }
+      });
+    },
+    async written({ patch, from }) {
+      if (patch.revision === stored.revision + 1) {
+        stands(patched(stored, patch));
+      } else if (patch.revision > stored.revision) {
+        await reload();
+      }
+      show(replayed(), from);
+    },
+  };
 }
-
-/** What was seen already. */
-const NOTHING: Patch = { revision: 0, head: EMPTY.head, batch: undefined, records: [], edits: [] };

@@ -23,33 +23,29 @@ export function apply(operation: Operation, key: string, argument: Json | undefi
     case 'increment': {
       const start = value === undefined ? 0 : value;
       if (typeof start !== 'number') {
-        throw unfit("the record's value is no number");
+        throw unfit('no number');
       }
       const sum = start + (argument as number);
       if (!Number.isFinite(sum)) {
-        throw unfit('the sum is outside the IEEE double range');
+        throw unfit('out of range');
       }
       return sum;
     }
     case 'max':
     case 'min': {
-      if (!isNumberOrText(argument)) {
-        throw unfit('the bound is no number and no text');
-      }
       if (value === undefined) {
         return argument;
       }
-      if (!isNumberOrText(value) || typeof value !== typeof argument) {
-        throw unfit("the record's value and the bound are not both numbers or texts");
+      if (!isNumberOrText(argument) || typeof value !== typeof argument) {
+        throw unfit('not both numbers or texts');
       }
-      const order = compare(argument, value);
-      return (operation === 'max' ? order > 0 : order < 0) ? argument : value;
+      return (operation === 'max' ? argument > value! : argument < value!) ? argument : value;
     }
     case 'addToSet':
     case 'removeFromSet': {
       const array = value === undefined ? [] : value;
       if (!Array.isArray(array)) {
-        throw unfit("the record's value is no array");
+        throw unfit('no array');
       }
       const members = argument as readonly Json[];
       const result =
@@ -62,20 +58,6 @@ export function apply(operation: Operation, key: string, argument: Json | undefi
 }
 
 const holds = (array: readonly Json[], member: Json): boolean => array.some((item) => same(item, member));
-
-/** The order of numbers; of texts, that of their code points, as the server and every other device has it. */
-export function compare<T extends number | string>(a: T, b: T): number {
-  if (typeof a === 'string' && typeof b === 'string') {
-    let at = 0;
-    while (at < a.length && a[at] === b[at]) {
-      at++;
-    }
-    // Within a pair of surrogates the first half decides, or it is the same, and so the second does.
-    const [x, y] = [a.charCodeAt(at), b.charCodeAt(at)].map((unit) => (unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit)) as [number, number];
-    return at === a.length || at === b.length ? a.length - b.length : x - y;
-  }
-  return a < b ? -1 : a > b ? 1 : 0;
-}
 
 /** https://www.rfc-editor.org/rfc/rfc7396#section-2 */
 export function mergePatch(target: Json | undefined, patch: Json): Json {

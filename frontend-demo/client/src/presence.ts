@@ -1,10 +1,10 @@
 /** Who is on a dataset right now. Told at most once, and never kept. */
 
-import { sleep } from './context.ts';
 import { jsonCopy, type Json } from './json.ts';
-import type { Link, LinkStatus } from './link.ts';
-import { Told } from './listeners.ts';
+import { request, type Link } from './link.ts';
+import { told } from './listeners.ts';
 import type { DatasetRef } from './protocol.ts';
+import { sleep } from './waiting.ts';
 
 /** A device that is on the dataset, since when, and what it says of itself. */
 export interface Present {
@@ -38,114 +38,99 @@ const RETRY_MS = 2_000;
 
 const idOf = ({ identityId, deviceId }: Present): string => JSON.stringify([identityId, deviceId]);
 
-export class Presence {
-  readonly #link: Link;
-  readonly #dataset: DatasetRef;
-  readonly #everyone = new Told<readonly Present[]>([]);
-  readonly #stop: () => void;
-  #state: Json | undefined;
-  #sending = false;
-  #changed = false;
-  #unsubscribe: (() => void) | undefined;
-  #retry: ReturnType<typeof setTimeout> | undefined;
-  #closed = false;
-
-  constructor(link: Link, dataset: DatasetRef, state: Json | undefined) {
-    this.#link = link;
-    this.#dataset = dataset;
-    this.#state = state === undefined ? undefined : jsonCopy(state, 'state');
-    this.#stop = link.listen((status) => this.#linked(status));
-    this.#linked(link.status);
-    if (link.status.state !== 'live') {
-      link.wake();
-    }
-  }
-
+export interface Presence {
   /** All who are here. */
-  everyone(): readonly Present[] {
-    return this.#everyone.value;
-  }
-
+  everyone(): readonly Present[];
   /** Be told whenever that changes. */
-  subscribe(listener: (everyone: readonly Present[]) => void): () => void {
-    return this.#everyone.listen(listener);
-  }
-
+  subscribe(listener: (everyone: readonly Present[]) => void): () => void;
   /** Say something else of this device. Of states that change fast, the latest is told. */
-  set(state: Json): void {
-    const watchedOnly = this.#state === undefined;
-    this.#state = jsonCopy(state, 'state');
-    if (watchedOnly) {
-      this.#linked(this.#link.status);
-      return;
-    }
-    this.#changed = true;
-    if (!this.#sending) {
-      void this.#send();
-    }
-  }
-
+  set(state: Json): void;
   /** Be here no longer. */
-  close(): void {
-    this.#closed = true;
-    this.#stop();
-    this.#leave();
-  }
+  close(): void;
+}
 
-  #leave(): void {
-    clearTimeout(this.#retry);
-    this.#unsubscribe?.();
-    this.#unsubscribe = undefined;
-    if (this.#everyone.value.length > 0) {
-      this.#everyone.set([]);
+/** With a state this device is present, too. */
+export function openPresence(link: Link, dataset: DatasetRef, said: Json | undefined): Presence {
+  const everyone = told<readonly Present[]>([]);
+  let state = said === undefined ? undefined : jsonCopy(said, 'state');
+  let sending = false;
+  let changed = false;
+  let closed = false;
+  let unsubscribe: (() => void) | undefined;
+  let again: ReturnType<typeof setTimeout> | undefined;
+
+  function leave(): void {
+    clearTimeout(again);
+    unsubscribe?.();
+    unsubscribe = undefined;
+    if (everyone.value.length) {
+      everyone.set([]);
     }
   }
 
-  #linked({ state }: LinkStatus): void {
-    this.#leave();
-    if (state !== 'live') {
+  function enter(): void {
+    leave();
+    if (link.status.value.state !== 'live') {
       return;
     }
-    const dataset = this.#dataset;
-    const there = this.#state !== undefined;
-    this.#unsubscribe = this.#link.subscribe<PresenceData>(
-      there ? BE_THERE : WATCH,
-      there ? { dataset, state: this.#state } : { dataset },
-      {
-        next: ({ presence }) => this.#heard(presence),
-        ended: ({ retryable }) => {
-          this.#leave();
-          if (retryable && !this.#closed) {
-            this.#retry = setTimeout(() => this.#linked(this.#link.status), RETRY_MS);
-          }
-        },
+    const there = state !== undefined;
+    unsubscribe = link.subscribe<PresenceData>(there ? BE_THERE : WATCH, there ? { dataset, state } : { dataset }, {
+      next: ({ presence }) => heard(presence),
+      ended: ({ retryable }, lost) => {
+        if (!lost) {
+          leave();
+          again = retryable ? setTimeout(enter, RETRY_MS) : undefined;
+        }
       },
-    );
+    });
   }
 
-  #heard(event: PresenceData['presence']): void {
-    if (event.__typename === 'PresenceList') {
-      this.#everyone.set(event.present);
-    } else if (event.__typename === 'PresenceChanges') {
-      const known = new Map(this.#everyone.value.map((present) => [idOf(present), present]));
+  function heard(event: PresenceData['presence']): void {
+    if (event.__typename === 'PresenceChanges') {
+      const known = new Map(everyone.value.map((present) => [idOf(present), present]));
       event.left.forEach((present) => known.delete(idOf(present)));
       [...event.joined, ...event.updated].forEach((present) => known.set(idOf(present), present));
-      this.#everyone.set([...known.values()]);
+      everyone.set([...known.values()]);
     } else {
-      this.#everyone.set([]);
+      everyone.set(event.__typename === 'PresenceList' ? event.present : []);
     }
   }
 
-  async #send(): Promise<void> {
-    this.#sending = true;
-    while (this.#changed && !this.#closed) {
-      this.#changed = false;
-      await this.#link.request(SET, { dataset: this.#dataset, state: this.#state }).catch(({ retryable, code }) => {
+  async function send(): Promise<void> {
+    sending = true;
+    while (changed && !closed) {
+      changed = false;
+      await request(link, SET, { dataset, state }).catch(({ retryable, code }) => {
         // Who is not told because the connection is lost is told with the next one.
-        this.#changed ||= retryable && code !== 'OFFLINE';
+        changed ||= retryable && code !== 'OFFLINE';
       });
       await sleep(SPACING_MS);
     }
-    this.#sending = false;
+    sending = false;
   }
+
+  const stop = link.status.listen(enter);
+  enter();
+  if (!unsubscribe) {
+    link.wake();
+  }
+  return {
+    everyone: () => everyone.value,
+    subscribe: everyone.listen,
+    set(next) {
+      const watchedOnly = state === undefined;
+      state = jsonCopy(next, 'state');
+      changed = true;
+      if (watchedOnly) {
+        enter();
+      } else if (!sending) {
+        void send();
+      }
+    },
+    close() {
+      closed = true;
+      stop();
+      leave();
+    },
+  };
 }

@@ -80,6 +80,7 @@ export interface ViewerData {
 
 const RECORD = 'fragment R on Record{key value deleted version updatedBy{identityId deviceId}}';
 const FACTS = 'id role conflictPolicy';
+export const INFO = `{${FACTS} name ownerId version}`;
 const PAGE = 'checkpoint hasMore records{...R}';
 const RESYNC = '...on ResyncRequired{reason}';
 

@@ -2,7 +2,6 @@
 
 import { applied, overlaid, type ConflictPolicy, type Edit } from './edits.ts';
 import { frozen, type Json, type JsonObject } from './json.ts';
-import { compare } from './operations.ts';
 
 /** The checkpoint of a device that has nothing. */
 export const START = 'start';
@@ -72,16 +71,31 @@ export interface Patch {
   readonly edits: readonly (readonly [number, Edit | undefined])[];
 }
 
+/** What leads from one to the other, if there is anything. Rows that are the same objects are the same. */
+export function difference(before: Replica, after: Replica): Patch | undefined {
+  const records = changed(before.records.values(), after.records.values(), ({ key }) => key);
+  const edits = changed(before.edits, after.edits, ({ id }) => id);
+  const { head, batch } = after;
+  return records.length || edits.length || head !== before.head || batch !== before.batch
+    ? { revision: before.revision + 1, head, batch, records, edits }
+    : undefined;
+}
+
+/** Those that are gone come first: what replaces them comes later. */
+function changed<Row, Key>(before: Iterable<Row>, after: Iterable<Row>, keyOf: (row: Row) => Key): [Key, Row | undefined][] {
+  const [old, now] = [new Set(before), new Set(after)];
+  return [
+    ...[...old].filter((row) => !now.has(row)).map((row): [Key, undefined] => [keyOf(row), undefined]),
+    ...[...now].filter((row) => !old.has(row)).map((row): [Key, Row] => [keyOf(row), row]),
+  ];
+}
+
 /** The replica after a patch that was made of it. */
 export function patched(replica: Replica, { revision, head, batch, records, edits }: Patch): Replica {
-  const draft = new Draft({ ...replica, head, batch });
-  for (const [key, record] of records) {
-    draft.setRecord(key, record);
-  }
-  for (const [id, edit] of edits) {
-    draft.setEdit(id, edit);
-  }
-  return { ...draft.replica, revision };
+  const draft = new Draft({ ...replica, revision, head, batch });
+  records.forEach(([key, record]) => draft.setRecord(key, record));
+  edits.forEach(([id, edit]) => draft.setEdit(id, edit));
+  return draft.replica;
 }
 
 const views = new WeakMap<Replica, ReadonlyMap<string, Json>>();
@@ -100,7 +114,7 @@ export function view(replica: Replica): ReadonlyMap<string, Json> {
       }
     }
     const seen = [...values].filter((entry): entry is [string, Json] => entry[1] !== undefined);
-    known = new Map(seen.sort(([a], [b]) => compare(a, b)).map(([key, value]) => [key, frozen(value)]));
+    known = new Map(seen.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => [key, frozen(value)]));
     views.set(replica, known);
   }
   return known;
@@ -110,50 +124,53 @@ export function view(replica: Replica): ReadonlyMap<string, Json> {
 export const viewOf = (replica: Replica, key: string): Json | undefined =>
   frozen(overlaid(replica.records.get(key)?.value, replica.edits.filter((edit) => edit.key === key)));
 
-/** A replica in the making. It copies what it changes, and remembers which rows those were. */
+/** A replica in the making: it copies what it changes. */
 export class Draft {
   head: Head;
   batch: Batch | undefined;
-  #records: ReadonlyMap<string, SyncedRecord>;
-  #edits: readonly Edit[];
+  records: ReadonlyMap<string, SyncedRecord>;
+  /** In the order of their ids. */
+  edits: readonly Edit[];
   readonly #start: Replica;
-  readonly #recordsSet = new Map<string, SyncedRecord | undefined>();
-  readonly #editsSet = new Map<number, Edit | undefined>();
 
   constructor(start: Replica) {
     this.#start = start;
-    ({ head: this.head, batch: this.batch, records: this.#records, edits: this.#edits } = start);
+    ({ head: this.head, batch: this.batch, records: this.records, edits: this.edits } = start);
   }
 
-  get records(): ReadonlyMap<string, SyncedRecord> {
-    return this.#records;
+  get replica(): Replica {
+    const { head, batch, records, edits } = this;
+    return { revision: this.#start.revision, head, batch, records, edits };
   }
 
-  get edits(): readonly Edit[] {
-    return this.#edits;
-  }
-
-  editsOf(key: string): readonly Edit[] {
-    return this.#edits.filter((edit) => edit.key === key);
+  /** Do a step; if it throws, nothing of it is done. */
+  attempt<T>(step: (draft: Draft) => T): T {
+    const inner = new Draft(this.replica);
+    const answer = step(inner);
+    Object.assign(this, inner);
+    return answer;
   }
 
   setRecord(key: string, record: SyncedRecord | undefined): void {
-    if (this.#recordsSet.size === 0) {
-      this.#records = new Map(this.#records);
+    if (this.records === this.#start.records) {
+      this.records = new Map(this.records);
     }
-    this.#recordsSet.set(key, record);
-    const records = this.#records as Map<string, SyncedRecord>;
-    if (record === undefined) {
-      records.delete(key);
-    } else {
+    const records = this.records as Map<string, SyncedRecord>;
+    if (record) {
       records.set(key, record);
+    } else {
+      records.delete(key);
     }
+  }
+
+  editsOf(key: string): readonly Edit[] {
+    return this.edits.filter((edit) => edit.key === key);
   }
 
   addEdit(edit: Omit<Edit, 'id'>): void {
     const id = this.head.nextEdit;
     this.head = { ...this.head, nextEdit: id + 1 };
-    this.setEdit(id, { ...edit, id });
+    this.edits = [...this.edits, { ...edit, id }];
   }
 
   save(edit: Edit): void {
@@ -161,38 +178,12 @@ export class Draft {
   }
 
   drop(edits: readonly Edit[]): void {
-    for (const { id } of edits) {
-      this.setEdit(id, undefined);
-    }
+    edits.forEach(({ id }) => this.setEdit(id, undefined));
   }
 
   setEdit(id: number, edit: Edit | undefined): void {
-    this.#editsSet.set(id, edit);
-    const at = this.#edits.findIndex((other) => other.id >= id);
-    const [index, replaced] = at < 0 ? [this.#edits.length, 0] : [at, this.#edits[at]!.id === id ? 1 : 0];
-    this.#edits = this.#edits.toSpliced(index, replaced, ...(edit === undefined ? [] : [edit]));
-  }
-
-  /** Do a step; if it throws, nothing of it is done. */
-  attempt<T>(step: (draft: Draft) => T): T {
-    const inner = new Draft(this.replica);
-    const answer = step(inner);
-    inner.#recordsSet.forEach((record, key) => this.setRecord(key, record));
-    inner.#editsSet.forEach((edit, id) => this.setEdit(id, edit));
-    ({ head: this.head, batch: this.batch } = inner);
-    return answer;
-  }
-
-  get replica(): Replica {
-    const { head, batch, records, edits } = this;
-    return { ...this.#start, head, batch, records, edits };
-  }
-
-  /** What leads from the start to here, unless it is the same. */
-  get patch(): Patch | undefined {
-    const { head, batch } = this;
-    const [records, edits] = [[...this.#recordsSet], [...this.#editsSet]];
-    const changed = records.length > 0 || edits.length > 0 || head !== this.#start.head || batch !== this.#start.batch;
-    return changed ? { revision: this.#start.revision + 1, head, batch, records, edits } : undefined;
+    const at = this.edits.findIndex((other) => other.id >= id);
+    const found = this.edits[at]?.id === id ? 1 : 0;
+    this.edits = this.edits.toSpliced(at < 0 ? this.edits.length : at, found, ...(edit ? [edit] : []));
   }
 }

@@ -1,7 +1,7 @@
 /** Who sees a dataset. All of it needs the server, and nothing of it is kept for later. */
 
-import type { Link } from './link.ts';
-import type { DatasetInfo, DatasetRef } from './protocol.ts';
+import { connected, request, type Link, type Variables } from './link.ts';
+import { INFO, type DatasetInfo, type DatasetRef } from './protocol.ts';
 import type { Role } from './replica.ts';
 
 export interface Member {
@@ -18,105 +18,108 @@ export interface Invitation {
   readonly expiresAt: string;
 }
 
+export interface NewInvitation {
+  /** EDITOR or VIEWER. */
+  readonly role: Role;
+  /** How many may accept it: 1, if left out. */
+  readonly uses?: number;
+  /** RFC 3339; left out: in 7 days. */
+  readonly expiresAt?: string;
+}
+
 export type DatasetScope = 'ALL' | 'OWNED' | 'SHARED';
 
-const MEMBER = 'identityId role since';
-const INVITATION = 'id role usesLeft createdAt expiresAt';
-const INFO = 'id name role ownerId version conflictPolicy';
-const REF = '$dataset:DatasetRef!';
-const OF = 'dataset:$dataset';
-const WHO = '$identityId:ID!';
+const MEMBER = '{identityId role since}';
+const INVITATION = '{id role usesLeft createdAt expiresAt}';
+
+/** The types of all variables that these operations have. */
+const TYPES: Readonly<Record<string, string>> = {
+  dataset: 'DatasetRef!',
+  identityId: 'ID!',
+  invitationId: 'ID!',
+  role: 'Role!',
+  code: 'String!',
+  scope: 'DatasetScope',
+  after: 'String',
+  input: 'CreateInvitationInput!',
+};
+
+/** Ask one field; `inner` are the variables of fields within its `selection`. */
+async function field<T>(link: Link, kind: string, name: string, variables: Variables, selection: string, inner = ''): Promise<T> {
+  await connected(link);
+  const names = Object.keys(variables);
+  const declared = names.map((variable) => `$${variable}:${TYPES[variable]}`).join();
+  const given = names.filter((variable) => variable !== inner).map((variable) => `${variable}:$${variable}`).join();
+  const data = await request<Readonly<Record<string, T>>>(link, `${kind}(${declared}){${name}(${given})${selection}}`, variables);
+  return data[name]!;
+}
 
 interface Paged<T> {
   readonly nodes: readonly T[];
   readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string | null };
 }
 
-async function all<T>(page: (after: string | null) => Promise<Paged<T>>): Promise<readonly T[]> {
-  const found: T[] = [];
-  for (let after: string | null = null; ; ) {
-    const { nodes, pageInfo }: Paged<T> = await page(after);
-    found.push(...nodes);
-    if (!pageInfo.hasNextPage) {
-      return found;
-    }
-    after = pageInfo.endCursor;
+async function all<T>(page: (after: string | null) => Promise<Paged<T> | undefined>): Promise<readonly T[]> {
+  let found: readonly T[] = [];
+  for (let after: string | null | undefined = null; after !== undefined; ) {
+    const next: Paged<T> | undefined = await page(after);
+    found = [...found, ...(next?.nodes ?? [])];
+    after = next?.pageInfo.hasNextPage ? next.pageInfo.endCursor : undefined;
   }
+  return found;
 }
+
+const paged = (selection: string): string => `{nodes${selection}pageInfo{hasNextPage endCursor}}`;
 
 export const datasets = (link: Link, scope: DatasetScope): Promise<readonly DatasetInfo[]> =>
-  all(async (after) => {
-    const query = `query Datasets($scope:DatasetScope!,$after:String){datasets(first:100,after:$after,scope:$scope){nodes{${INFO}}pageInfo{hasNextPage endCursor}}}`;
-    return (await link.request<{ datasets: Paged<DatasetInfo> }>(query, { scope, after })).datasets;
-  });
+  all((after) => field<Paged<DatasetInfo>>(link, 'query', 'datasets', { scope, after }, paged(INFO)));
 
-export async function acceptInvitation(link: Link, code: string): Promise<DatasetInfo> {
-  const query = `mutation Accept($code:String!){acceptInvitation(code:$code){${INFO}}}`;
-  return (await link.request<{ acceptInvitation: DatasetInfo }>(query, { code })).acceptInvitation;
+export const acceptInvitation = (link: Link, code: string): Promise<DatasetInfo> =>
+  field(link, 'mutation', 'acceptInvitation', { code }, INFO);
+
+export interface Sharing {
+  members(): Promise<readonly Member[]>;
+  share(identityId: string, role: Role): Promise<Member>;
+  changeRole(identityId: string, role: Role): Promise<Member>;
+  removeMember(identityId: string): Promise<void>;
+  transferOwnership(identityId: string): Promise<void>;
+  leave(): Promise<void>;
+  /** Whoever sends its code becomes a member. */
+  invite(invitation: NewInvitation): Promise<Invitation & { readonly code: string }>;
+  invitations(): Promise<readonly Invitation[]>;
+  revokeInvitation(invitationId: string): Promise<void>;
+  /** Delete it on the server, for every device. */
+  delete(): Promise<void>;
 }
 
-export class Sharing {
-  readonly #link: Link;
-  readonly #dataset: DatasetRef;
-
-  constructor(link: Link, dataset: DatasetRef) {
-    this.#link = link;
-    this.#dataset = dataset;
-  }
-
-  members(): Promise<readonly Member[]> {
-    return all(async (after) => {
-      const query = `query Members(${REF},$after:String){dataset(${OF}){members(first:100,after:$after){nodes{${MEMBER}}pageInfo{hasNextPage endCursor}}}}`;
-      const found = await this.#ask<{ dataset: { members: Paged<Member> } | null }>(query, { after });
-      return found.dataset?.members ?? { nodes: [], pageInfo: { hasNextPage: false, endCursor: null } };
-    });
-  }
-
-  async share(identityId: string, role: Role): Promise<Member> {
-    const query = `mutation Share(${REF},${WHO},$role:Role!){shareDataset(${OF},identityId:$identityId,role:$role){${MEMBER}}}`;
-    return (await this.#ask<{ shareDataset: Member }>(query, { identityId, role })).shareDataset;
-  }
-
-  async changeRole(identityId: string, role: Role): Promise<Member> {
-    const query = `mutation ChangeRole(${REF},${WHO},$role:Role!){changeRole(${OF},identityId:$identityId,role:$role){${MEMBER}}}`;
-    return (await this.#ask<{ changeRole: Member }>(query, { identityId, role })).changeRole;
-  }
-
-  async removeMember(identityId: string): Promise<void> {
-    await this.#ask(`mutation RemoveMember(${REF},${WHO}){removeMember(${OF},identityId:$identityId){identityId}}`, { identityId });
-  }
-
-  async transferOwnership(identityId: string): Promise<void> {
-    await this.#ask(`mutation Transfer(${REF},${WHO}){transferOwnership(${OF},identityId:$identityId){id}}`, { identityId });
-  }
-
-  async leave(): Promise<void> {
-    await this.#ask(`mutation Leave(${REF}){leaveDataset(${OF}){datasetId}}`);
-  }
-
-  async invite(input: { readonly role: Role; readonly uses?: number; readonly expiresAt?: string }): Promise<Invitation & { readonly code: string }> {
-    const query = `mutation Invite($input:CreateInvitationInput!){createInvitation(input:$input){code invitation{${INVITATION}}}}`;
-    const { createInvitation } = await this.#link.request<{ createInvitation: { code: string; invitation: Invitation } }>(query, {
-      input: { dataset: this.#dataset, ...input },
-    });
-    return { ...createInvitation.invitation, code: createInvitation.code };
-  }
-
-  async invitations(): Promise<readonly Invitation[]> {
-    const query = `query Invitations(${REF}){dataset(${OF}){invitations{${INVITATION}}}}`;
-    return (await this.#ask<{ dataset: { invitations: readonly Invitation[] } | null }>(query)).dataset?.invitations ?? [];
-  }
-
-  async revokeInvitation(invitationId: string): Promise<void> {
-    const query = `mutation Revoke(${REF},$invitationId:ID!){revokeInvitation(${OF},invitationId:$invitationId){invitationId}}`;
-    await this.#ask(query, { invitationId });
-  }
-
-  async delete(): Promise<void> {
-    await this.#ask(`mutation Delete(${REF}){deleteDataset(${OF}){datasetId}}`);
-  }
-
-  #ask<T>(query: string, variables: Readonly<Record<string, unknown>> = {}): Promise<T> {
-    return this.#link.request<T>(query, { dataset: this.#dataset, ...variables });
-  }
+export function sharingOf(link: Link, dataset: DatasetRef): Sharing {
+  const act = <T>(name: string, variables: Variables, selection: string) =>
+    field<T>(link, 'mutation', name, { dataset, ...variables }, selection);
+  const done = async (name: string, variables: Variables, selection: string) => void (await act(name, variables, selection));
+  return {
+    members: () =>
+      all(async (after) => {
+        const selection = `{members(after:$after)${paged(MEMBER)}}`;
+        const found = await field<{ members: Paged<Member> } | null>(link, 'query', 'dataset', { dataset, after }, selection, 'after');
+        return found?.members;
+      }),
+    share: (identityId, role) => act('shareDataset', { identityId, role }, MEMBER),
+    changeRole: (identityId, role) => act('changeRole', { identityId, role }, MEMBER),
+    removeMember: (identityId) => done('removeMember', { identityId }, '{identityId}'),
+    transferOwnership: (identityId) => done('transferOwnership', { identityId }, '{id}'),
+    leave: () => done('leaveDataset', {}, '{datasetId}'),
+    async invite(invitation) {
+      const input = { dataset, ...invitation };
+      const selection = `{code invitation${INVITATION}}`;
+      const made = await field<{ code: string; invitation: Invitation }>(link, 'mutation', 'createInvitation', { input }, selection);
+      return { ...made.invitation, code: made.code };
+    },
+    async invitations() {
+      const selection = `{invitations${INVITATION}}`;
+      const found = await field<{ invitations: readonly Invitation[] } | null>(link, 'query', 'dataset', { dataset }, selection);
+      return found?.invitations ?? [];
+    },
+    revokeInvitation: (invitationId) => done('revokeInvitation', { invitationId }, '{invitationId}'),
+    delete: () => done('deleteDataset', {}, '{datasetId}'),
+  };
 }

@@ -1,11 +1,11 @@
 /** Push what is pending, pull what is missing, ask for decisions, until all is done. */
 
-import { now, sleep, type Context } from './context.ts';
-import { applied, type ConflictPolicy, type Edit } from './edits.ts';
-import { SynclineError } from './errors.ts';
+import { now, type Opened } from './context.ts';
+import { applied, type Edit } from './edits.ts';
+import type { SynclineError } from './errors.ts';
 import { jsonCopy, type Json } from './json.ts';
-import { connected, type Variables } from './link.ts';
-import type { LocalDataset } from './local.ts';
+import { connected, request, type Variables } from './link.ts';
+import type { LocalDataset, Step } from './local.ts';
 import {
   conflicted,
   datasetDeleted,
@@ -28,6 +28,7 @@ import {
 import { PULL, SYNC, type DatasetRef, type Page, type PullData, type SyncData } from './protocol.ts';
 import { coveredVersion, take, type Delta } from './records.ts';
 import { START, type Author, type Batch, type Draft, type Replica } from './replica.ts';
+import { jittered, sleep } from './waiting.ts';
 
 /** What a record says, or that there is none. */
 export type State = { readonly value: Json } | { readonly deleted: true };
@@ -61,25 +62,24 @@ export interface Handlers {
 /** What one synchronize did. */
 export interface SyncReport {
   /** Records that were new to this device, its own included. */
-  pulled: number;
+  readonly pulled: number;
   /** Edits that the server has taken, merged ones included. */
-  pushed: number;
-  merged: number;
+  readonly pushed: number;
+  readonly merged: number;
   /** Conflicts that a handler decided. */
-  resolved: number;
+  readonly resolved: number;
   /** Those that remain. */
-  conflicts: readonly Conflict[];
+  readonly conflicts: readonly Conflict[];
   /** Edits that were parked meanwhile. */
-  parked: readonly Edit[];
-  readonly resyncs: ResyncReason[];
+  readonly parked: readonly Edit[];
+  readonly resyncs: readonly ResyncReason[];
   /** The dataset that this device knew was deleted. */
-  deleted: boolean;
+  readonly deleted: boolean;
 }
 
 /** Rounds of decisions; records that others keep changing meanwhile are left as conflicts. */
 const MAX_ROUNDS = 16;
 const ATTEMPTS = 4;
-const LONGEST_WAIT_MS = 10_000;
 
 const stateOf = (value: Json | undefined): State => (value === undefined ? { deleted: true } : { value });
 const parkedIn = ({ edits }: Replica): readonly Edit[] => edits.filter(({ state }) => state === 'parked');
@@ -115,116 +115,56 @@ export function decide(local: LocalDataset, conflict: Conflict, decision: Decisi
   );
 }
 
-export class Synchronizer {
-  readonly #context: Context;
-  readonly #local: LocalDataset;
-  readonly #ref: DatasetRef;
-  readonly #policy: ConflictPolicy | undefined;
-  readonly #handlers: Handlers;
-  readonly #parkedBefore: ReadonlySet<number>;
-  readonly report: SyncReport = {
-    pulled: 0,
-    pushed: 0,
-    merged: 0,
-    resolved: 0,
-    conflicts: [],
-    parked: [],
-    resyncs: [],
-    deleted: false,
-  };
-  #maxChanges = 1;
+/**
+ * Push, pull and ask until all is done; or, without `push`, push only what was begun earlier, and pull. Rejects with
+ * OFFLINE and with the server's errors that are about more than one edit.
+ */
+export async function synchronize(opened: Opened, handlers: Handlers, push = true): Promise<SyncReport> {
+  const { local, link, trace, ref } = opened;
+  const parkedBefore = new Set(parkedIn(local.replica).map(({ id }) => id));
+  const resyncs: ResyncReason[] = [];
+  let [pulled, pushed, merged, resolved, deleted] = [0, 0, 0, 0, false];
+  let maxChanges = 1;
   /** How many requests it took to get the last answer. */
-  #attempts = 0;
-
-  /** `policy`: asked for instead of the dataset's own. */
-  constructor(context: Context, local: LocalDataset, ref: DatasetRef, policy: ConflictPolicy | undefined, handlers: Handlers) {
-    this.#context = context;
-    this.#local = local;
-    this.#ref = ref;
-    this.#policy = policy;
-    this.#handlers = handlers;
-    this.#parkedBefore = new Set(parkedIn(local.replica).map(({ id }) => id));
-  }
-
-  /** Everything; or, without `push`, only what was begun earlier, and the pull. */
-  async run(push = true): Promise<SyncReport> {
-    await connected(this.#context.link);
-    this.#maxChanges = (await this.#context.session()).changesPerSync;
-    let resynced: ResyncReason | undefined;
-    for (let round = 0; round < MAX_ROUNDS; round++) {
-      let since = START;
-      const needed = await this.#locked(async () => {
-        const reason = await this.#talk(push && resynced === undefined);
-        since = this.#local.replica.head.checkpoint;
-        return reason;
-      });
-      if (needed !== undefined) {
-        resynced = (await this.#startOver(needed, since)) ?? resynced;
-      } else if (resynced !== undefined) {
-        await this.#decideAfterResync(resynced);
-        resynced = undefined;
-      } else {
-        if (push) {
-          await this.#decideConflicts();
-        }
-        if (!push || !hasSendable(this.#local.replica)) {
-          break;
-        }
-      }
-    }
-    return this.#finished();
-  }
-
-  #finished(): SyncReport {
-    const { replica, key } = this.#local;
-    this.report.conflicts = conflictsIn(replica);
-    this.report.parked = parkedIn(replica).filter(({ id }) => !this.#parkedBefore.has(id));
-    if (this.report.conflicts.length > 0) {
-      this.#context.trace('conflict', key, { keys: this.report.conflicts.map((conflict) => conflict.key) });
-    }
-    return this.report;
-  }
+  let attempts = 0;
 
   /** The policy that the server will apply, as far as this device knows. */
-  #policyOf({ head }: Draft): ConflictPolicy | undefined {
-    return this.#policy ?? head.policy;
+  const policyOf = ({ head }: Draft) => opened.policy ?? head.policy;
+  const update = <T>(step: Step<T>) => local.update(step, 'elsewhere');
+
+  async function ask<T>(query: string, variables: Variables): Promise<T> {
+    for (attempts = 1; ; attempts++) {
+      try {
+        return await request<T>(link, query, { dataset: ref, ...variables });
+      } catch (error) {
+        const { retryable, code, facts } = error as SynclineError;
+        if (!retryable || code === 'OFFLINE' || attempts === ATTEMPTS) {
+          throw error;
+        }
+        await sleep(Number(facts['retryAfter'] ?? 0) * 1_000 + jittered(attempts));
+      }
+    }
   }
 
-  #locked<T>(work: () => Promise<T>): Promise<T> {
-    return this.#context.store.lock(`talk ${this.#local.key}`, this.#context.closing, work);
+  /** False: nothing was taken in, because another pull was faster. */
+  function took(news: number | undefined): boolean {
+    pulled += news ?? 0;
+    return news !== undefined;
   }
 
   // --- talking to the server -------------------------------------------------------------------------------------------
 
-  async #ask<T>(query: string, variables: Variables): Promise<T> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        this.#attempts = attempt;
-        return await this.#context.link.request<T>(query, variables);
-      } catch (error) {
-        const { retryable, code, facts } = error as SynclineError;
-        if (!retryable || code === 'OFFLINE' || attempt === ATTEMPTS) {
-          throw error;
-        }
-        const least = Number(facts?.['retryAfter'] ?? 0) * 1000;
-        await sleep(Math.min(LONGEST_WAIT_MS, least + Math.random() * 250 * 2 ** attempt));
-      }
-    }
-  }
-
   /** Push all there is, then pull to the end; the answer says why the device has to start over first. */
-  async #talk(push: boolean): Promise<ResyncReason | undefined> {
+  async function talk(all: boolean): Promise<ResyncReason | undefined> {
     for (let complete = false; ; ) {
       const id = crypto.randomUUID();
-      const frozen = await this.#local.update(
-        (draft) =>
-          push || draft.batch ? freeze(draft, this.#maxChanges, this.#policyOf(draft), () => id) : undefined,
-        'elsewhere',
+      const frozen = await update((draft) =>
+        all || draft.batch ? freeze(draft, maxChanges, policyOf(draft), () => id) : undefined,
       );
-      if (frozen === undefined) {
-        return complete ? undefined : this.#pull();
+      if (!frozen) {
+        return complete ? undefined : pull();
       }
-      const answer = await this.#push(frozen.batch, frozen.fresh);
+      const answer = await send(frozen.batch, frozen.fresh);
       if (typeof answer === 'string') {
         return answer;
       }
@@ -232,17 +172,17 @@ export class Synchronizer {
     }
   }
 
-  async #pull(): Promise<ResyncReason | undefined> {
+  async function pull(): Promise<ResyncReason | undefined> {
     for (;;) {
-      const since = this.#local.replica.head.checkpoint;
-      const { changes, dataset } = await this.#ask<PullData>(PULL, { dataset: this.#ref, since });
+      const since = local.replica.head.checkpoint;
+      const { changes, dataset } = await ask<PullData>(PULL, { since });
       if (changes.__typename === 'ResyncRequired') {
         return changes.reason;
       }
       const delta = deltaOf(since, changes, dataset);
-      const taken = this.#took(await this.#local.update((draft) => take(draft, delta), 'elsewhere'));
-      if (taken && changes.records.length > 0) {
-        this.#context.trace('pulled', this.#local.key, { records: changes.records.length, version: delta.version });
+      const taken = took(await update((draft) => take(draft, delta)));
+      if (taken && changes.records.length) {
+        trace('pulled', local.key, { records: changes.records.length, version: delta.version });
       }
       if (taken && !changes.hasMore) {
         return undefined;
@@ -251,138 +191,146 @@ export class Synchronizer {
   }
 
   /** Whether this device now holds all that the server holds; or why it has to start over. */
-  async #push(batch: Batch, fresh: boolean): Promise<boolean | ResyncReason> {
-    const { key, replica } = this.#local;
-    const since = replica.head.checkpoint;
+  async function send(batch: Batch, fresh: boolean): Promise<boolean | ResyncReason> {
+    const before = local.replica;
+    const since = before.head.checkpoint;
     const began = performance.now();
-    this.#context.trace('push', key, { changes: batch.changes.length, mutationId: batch.mutationId });
+    const { mutationId, changes, atomic } = batch;
+    trace('push', local.key, { changes: changes.length, mutationId });
     let sync: SyncData['sync'];
     try {
-      const { mutationId, changes, atomic } = batch;
-      const input = { dataset: this.#ref, since, mutationId, changes, onConflict: this.#policy ?? null, atomic };
-      ({ sync } = await this.#ask<SyncData>(SYNC, { input }));
+      const input = { dataset: ref, since, mutationId, changes, onConflict: opened.policy, atomic };
+      ({ sync } = await ask<SyncData>(SYNC, { input }));
     } catch (error) {
-      await this.#refused(batch, error as SynclineError);
+      await refused(batch, error as SynclineError);
       return false;
     }
     if (sync.__typename === 'ResyncRequired') {
-      if (fresh && this.#attempts === 1) {
+      if (fresh && attempts === 1) {
         // It was sent once, and this is the answer, so it was not applied: its edits can still be decided about.
-        await this.#local.update((draft) => thaw(draft, batch), 'elsewhere');
+        await update((draft) => thaw(draft, batch));
       }
       return sync.reason;
     }
-    const delta = deltaOf(since, sync, sync.dataset);
     const answer = sync;
-    const news = await this.#local.update(
-      (draft) =>
-        answer.__typename === 'SyncApplied'
-          ? settle(draft, batch, answer.results, delta, this.#policyOf(draft))
-          : conflicted(draft, batch, answer.conflicts, delta),
-      'elsewhere',
+    const delta = deltaOf(since, answer, answer.dataset);
+    const news = await update((draft) =>
+      answer.__typename === 'SyncApplied'
+        ? settle(draft, batch, answer.results, delta, policyOf(draft))
+        : conflicted(draft, batch, answer.conflicts, delta),
     );
     const statuses = answer.__typename === 'SyncApplied' ? answer.results.map(({ status }) => status) : ['CONFLICT'];
-    this.#context.trace('pushed', key, { version: delta.version, statuses, milliseconds: performance.now() - began });
-    this.report.merged += statuses.filter((status) => status === 'MERGED').length;
-    this.report.pushed += statuses.filter((status) => status !== 'CONFLICT' && status !== 'REJECTED').length;
-    for (const edit of parkedIn(this.#local.replica).filter(({ id }) => editIds(replica, batch).has(id))) {
-      this.#context.trace('parked', key, { key: edit.key, code: edit.code });
-    }
-    return this.#took(news) && delta.complete;
-  }
-
-  /** False: nothing was taken in, because another pull was faster. */
-  #took(news: number | undefined): boolean {
-    this.report.pulled += news ?? 0;
-    return news !== undefined;
+    trace('pushed', local.key, { version: delta.version, statuses, milliseconds: performance.now() - began });
+    merged += statuses.filter((status) => status === 'MERGED').length;
+    pushed += statuses.filter((status) => status !== 'CONFLICT' && status !== 'REJECTED').length;
+    return took(news) && delta.complete;
   }
 
   /** The server takes no part of the batch. Find the change that it is about, and park no other one. */
-  async #refused(batch: Batch, error: SynclineError): Promise<void> {
+  async function refused(batch: Batch, error: SynclineError): Promise<void> {
     const { code, facts, retryable } = error;
-    if (!(error instanceof SynclineError) || retryable || code === 'OFFLINE') {
+    if (retryable !== false) {
       throw error;
     }
-    const ofAll = (code === 'UNAUTHENTICATED' || code === 'FORBIDDEN') && !('role' in facts);
-    const count = editIds(this.#local.replica, batch).size;
-    const rethrow = await this.#local.update((draft) => {
+    const ofAll = ((code === 'UNAUTHENTICATED' || code === 'FORBIDDEN') && !('role' in facts)) || facts['limit'] === 'datasets';
+    const count = editsIn(local.replica, batch).length;
+    const split = count > 1 && !batch.atomic;
+    const others = await update((draft) => {
       if (code === 'MUTATION_ID_REUSED' && sendEarlier(draft, batch)) {
-        return false;
-      }
-      if (ofAll || facts['limit'] === 'datasets') {
-        thaw(draft, batch);
         return true;
       }
-      if (count > 1 && !batch.atomic) {
+      if (ofAll || split) {
         thaw(draft, batch);
       } else {
         park(draft, batch, code, jsonCopy(facts, 'details'));
       }
       return false;
-    }, 'elsewhere');
-    if (rethrow) {
+    });
+    if (ofAll && !others) {
       throw error;
     }
-    if (count > 1 && !batch.atomic) {
-      this.#maxChanges = Math.max(1, Math.floor(count / 2));
-    } else {
-      this.#context.trace('parked', this.#local.key, { code });
-    }
+    maxChanges = split ? Math.floor(count / 2) : maxChanges;
   }
 
   // --- decisions -------------------------------------------------------------------------------------------------------
 
-  async #startOver(reason: ResyncReason, since: string): Promise<ResyncReason | undefined> {
-    this.report.resyncs.push(reason);
-    this.#context.trace('resync', this.#local.key, { reason });
+  async function startOver(reason: ResyncReason, since: string): Promise<ResyncReason | undefined> {
+    resyncs.push(reason);
+    trace('resync', local.key, { reason });
     if (reason === 'DATASET_RECREATED') {
-      await this.datasetDeleted(since);
+      deleted = (await dropDataset(opened, handlers, since)) || deleted;
       return undefined;
     }
-    const started = await this.#locked(() =>
-      this.#local.update((draft) => resync(draft, reason, since, this.#policyOf(draft)), 'elsewhere'),
-    );
+    const started = await locked(opened, () => update((draft) => resync(draft, reason, since, policyOf(draft))));
     return started ? reason : undefined;
   }
 
-  /** The dataset in which the device stands at `since` is deleted. */
-  async datasetDeleted(since: string): Promise<void> {
-    const keep = (await this.#handlers.onDatasetDeleted?.(this.#ref)) ?? undefined;
-    const madeAt = now();
-    const done = await this.#locked(() =>
-      this.#local.update((draft) => datasetDeleted(draft, keep, since, madeAt), 'elsewhere'),
-    );
-    if (done) {
-      this.report.deleted = true;
-      this.#context.trace('deleted', this.#local.key);
-    }
-  }
-
-  async #decideAfterResync(reason: ResyncReason): Promise<void> {
-    const edits = unsent(this.#local.replica);
-    const keep = await this.#handlers.onResync?.({ reason, edits });
+  async function decideAfterResync(reason: ResyncReason): Promise<void> {
+    const edits = unsent(local.replica);
+    const keep = await handlers.onResync?.({ reason, edits });
     if (keep) {
-      await this.#local.update((draft) => decideUnsent(draft, edits, keep, this.#policyOf(draft)), 'here');
+      await local.update((draft) => decideUnsent(draft, edits, keep, policyOf(draft)), 'here');
     }
   }
 
   /** Ask for each held conflict. What was decided is sent in the next round. */
-  async #decideConflicts(): Promise<void> {
-    if (conflictsIn(this.#local.replica).length === 0) {
-      return;
+  async function decideConflicts(): Promise<void> {
+    if (conflictsIn(local.replica).length) {
+      await update((draft) => review(draft, policyOf(draft)));
     }
-    await this.#local.update((draft) => review(draft, this.#policyOf(draft)), 'elsewhere');
-    for (const conflict of conflictsIn(this.#local.replica)) {
-      const decision = await this.#handlers.onConflict?.(conflict);
-      if (decision && (await decide(this.#local, conflict, decision))) {
-        this.report.resolved++;
+    for (const conflict of conflictsIn(local.replica)) {
+      const decision = await handlers.onConflict?.(conflict);
+      if (decision && (await decide(local, conflict, decision))) {
+        resolved++;
       }
     }
   }
+
+  await connected(link);
+  maxChanges = (await opened.session()).changesPerSync;
+  let resynced: ResyncReason | undefined;
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    let since = START;
+    const needed = await locked(opened, async () => {
+      const reason = await talk(push && !resynced);
+      since = local.replica.head.checkpoint;
+      return reason;
+    });
+    if (needed) {
+      resynced = (await startOver(needed, since)) ?? resynced;
+    } else if (resynced) {
+      await decideAfterResync(resynced);
+      resynced = undefined;
+    } else if (!push || (await decideConflicts(), !hasSendable(local.replica))) {
+      break;
+    }
+  }
+  const conflicts = conflictsIn(local.replica);
+  const parked = parkedIn(local.replica).filter(({ id }) => !parkedBefore.has(id));
+  if (conflicts.length) {
+    trace('conflict', local.key, { keys: conflicts.map((conflict) => conflict.key) });
+  }
+  parked.forEach(({ key, code }) => trace('parked', local.key, { key, code }));
+  return { pulled, pushed, merged, resolved, conflicts, parked, resyncs, deleted };
 }
 
-const editIds = (replica: Replica, batch: Batch): ReadonlySet<number> =>
-  new Set(editsIn(replica, batch).map(({ id }) => id));
+/** Held while a tab and the server talk about a dataset, never while a handler is asked. */
+export const locked = <T>({ store, local, closing }: Opened, work: () => Promise<T>): Promise<T> =>
+  store.lock(`talk ${local.key}`, closing, work);
+
+/** The dataset in which the device stands at `since` is deleted. False: it stands elsewhere by now. */
+export async function dropDataset(opened: Opened, { onDatasetDeleted }: Handlers, since: string): Promise<boolean> {
+  const { local, ref, trace } = opened;
+  const keep = (await onDatasetDeleted?.(ref)) || undefined;
+  const madeAt = now();
+  const done = await locked(opened, () =>
+    local.update((draft) => datasetDeleted(draft, keep, since, madeAt), 'elsewhere'),
+  );
+  if (done) {
+    trace('deleted', local.key);
+  }
+  return done;
+}
 
 function deltaOf(since: string, { checkpoint, records, hasMore }: Page, dataset: Delta['dataset']): Delta {
   const complete = !hasMore;
