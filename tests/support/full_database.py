@@ -164,6 +164,13 @@ def fill_large(path: Path, *, records: int) -> None:
             " ('key-' || ?1, '', 'a key', randomblob(32), NULL, NULL, 'read', 1, 2, NULL, NULL)",
             (number,),
         )
+        connection.execute(
+            "INSERT INTO audit VALUES (?1, 1, '', 'owner-' || ?1, 'phone', NULL, 'SHARE', NULL, 'a-member', '{}')",
+            (number,),
+        )
+        connection.execute(
+            "INSERT INTO erased_identities VALUES (?1, randomblob(32), 'erased-' || ?1, 1, 2)", (number,)
+        )
     connection.execute("COMMIT")
     database.close()
 

@@ -10,6 +10,7 @@ from syncline.core.sharing import AcceptInvitation, ChangeRole, Invite, Leave, R
 from syncline.storage.sqlite import SqliteStore
 from syncline.storage.sqlite_source import open_source
 from tests.support.builders import ALICE, BOB, NOW, by_id, named, put
+from tests.support.logins import an_api_key
 from tests.support.sharing import an_invitation, code_hash, share
 from tests.support.stores import create, write
 
@@ -20,6 +21,7 @@ async def test_every_write_makes_another_state_of_the_source(tmp_path: Path) -> 
     head = await create(store)
     await store.close()
     one, other = an_invitation("one", uses=2), an_invitation("other")
+    key = an_api_key("a key")
     accept = AcceptInvitation(code_hash=code_hash("one"))
     writes: list[Callable[[SqliteStore], Awaitable[object]]] = [
         lambda store: write(store, put("a")),
@@ -32,6 +34,8 @@ async def test_every_write_makes_another_state_of_the_source(tmp_path: Path) -> 
         lambda store: share(store, Leave(), viewer=BOB, ref=by_id(head.id)),
         lambda store: _replaced(store, one, other),
         lambda store: store.delete_dataset(ALICE, named(), now=NOW),
+        lambda store: store.api_keys.add(key),
+        lambda store: store.api_keys.rotate(key.id, b"n" * 32, old_until=NOW, expires_at=NOW),
     ]
     states = [_state(path)]
 

@@ -1,0 +1,115 @@
+import { SynclineError } from './errors.ts';
+import { isObject, same, type Json, type JsonObject } from './json.ts';
+
+/** What an edit does, spelled as in the schema's `ChangeInput`. */
+export type Operation = 'put' | 'remove' | 'merge' | 'increment' | 'max' | 'min' | 'addToSet' | 'removeFromSet';
+
+export const isNumberOrText = (value: unknown): value is number | string => typeof value === 'number' || typeof value === 'string';
+
+/**
+ * The value after an operation; `undefined` stands for no record. What the server makes of it, too.
+ * Throws CHANGE_NOT_APPLICABLE if it does not fit the value.
+ */
+export function apply(operation: Operation, key: string, argument: Json | undefined, value: Json | undefined): Json | undefined {
+  const unfit = (reason: string): SynclineError =>
+    new SynclineError('CHANGE_NOT_APPLICABLE', `${operation} of ${key}: ${reason}`, false, { key, operation, reason });
+  switch (operation) {
+    case 'put':
+      return argument;
+    case 'remove':
+      return undefined;
+    case 'merge':
+      return mergePatch(value, argument as Json);
+    case 'increment': {
+      const start = value === undefined ? 0 : value;
+      if (typeof start !== 'number') {
+        throw unfit("the record's value is no number");
+      }
+      const sum = start + (argument as number);
+      if (!Number.isFinite(sum)) {
+        throw unfit('the sum is outside the IEEE double range');
+      }
+      return sum;
+    }
+    case 'max':
+    case 'min': {
+      if (!isNumberOrText(argument)) {
+        throw unfit('the bound is no number and no text');
+      }
+      if (value === undefined) {
+        return argument;
+      }
+      if (!isNumberOrText(value) || typeof value !== typeof argument) {
+        throw unfit("the record's value and the bound are not both numbers or texts");
+      }
+      const order = compare(argument, value);
+      return (operation === 'max' ? order > 0 : order < 0) ? argument : value;
+    }
+    case 'addToSet':
+    case 'removeFromSet': {
+      const array = value === undefined ? [] : value;
+      if (!Array.isArray(array)) {
+        throw unfit("the record's value is no array");
+      }
+      const members = argument as readonly Json[];
+      const result =
+        operation === 'addToSet'
+          ? members.reduce<readonly Json[]>((set, member) => (holds(set, member) ? set : [...set, member]), array)
+          : array.filter((item: Json) => !holds(members, item));
+      return result.length === array.length && (value !== undefined || operation === 'removeFromSet') ? value : result;
+    }
+  }
+}
+
+const holds = (array: readonly Json[], member: Json): boolean => array.some((item) => same(item, member));
+
+/** The order of numbers; of texts, that of their code points, as the server and every other device has it. */
+export function compare<T extends number | string>(a: T, b: T): number {
+  if (typeof a === 'string' && typeof b === 'string') {
+    let at = 0;
+    while (at < a.length && a[at] === b[at]) {
+      at++;
+    }
+    // Within a pair of surrogates the first half decides, or it is the same, and so the second does.
+    const [x, y] = [a.charCodeAt(at), b.charCodeAt(at)].map((unit) => (unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit)) as [number, number];
+    return at === a.length || at === b.length ? a.length - b.length : x - y;
+  }
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** https://www.rfc-editor.org/rfc/rfc7396#section-2 */
+export function mergePatch(target: Json | undefined, patch: Json): Json {
+  if (!isObject(patch)) {
+    return patch;
+  }
+  const result = new Map<string, Json>(isObject(target) ? Object.entries(target) : []);
+  for (const [name, value] of Object.entries(patch)) {
+    if (value === null) {
+      result.delete(name);
+    } else {
+      result.set(name, mergePatch(result.get(name), value));
+    }
+  }
+  return Object.fromEntries(result);
+}
+
+const own = (object: JsonObject, name: string): Json | undefined => (Object.hasOwn(object, name) ? object[name] : undefined);
+
+/** `theirs` with what `mine` changed since `base`, field by field. Of a field that both changed, `mine` stays. */
+export function threeWayMerge(base: JsonObject, theirs: JsonObject, mine: JsonObject): JsonObject {
+  const result = new Map(Object.entries(theirs));
+  for (const name of new Set([...Object.keys(mine), ...Object.keys(base)])) {
+    const [before, wanted, there] = [own(base, name), own(mine, name), own(theirs, name)];
+    if (same(before, wanted)) {
+      continue;
+    }
+    if (wanted === undefined) {
+      result.delete(name);
+    } else if (isObject(wanted) && isObject(there)) {
+      result.set(name, threeWayMerge(isObject(before) ? before : {}, there, wanted));
+    } else {
+      result.set(name, wanted);
+    }
+  }
+  return Object.fromEntries(result);
+}
