@@ -125,11 +125,8 @@ export class SocketLink implements Link {
 
   request<T>(query: string, variables: Variables): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const done = this.#execute<T>(query, variables, {
-        next: (data) => (done(), resolve(data)),
-        ended: (error) => (done(), reject(error)),
-        lost: reject,
-      });
+      // The server completes it; graphql-ws counts twice what both sides complete.
+      this.#execute<T>(query, variables, { next: resolve, ended: reject, lost: reject });
     });
   }
 
@@ -137,7 +134,7 @@ export class SocketLink implements Link {
     return this.#execute<T>(query, variables, { ...bound(sink), lost: () => undefined });
   }
 
-  /** The answer ends it. */
+  /** What it returns ends it. */
   #execute<T>(query: string, variables: Variables, sink: Sink<T> & { lost(error: SynclineError): void }): () => void {
     const socket = this.#socket;
     if (this.status.state !== 'live' || socket === undefined) {

@@ -185,7 +185,7 @@ export class TabsLink implements Link {
     const { signal } = this.#closing;
     const socket = new SocketLink(options, this.#online);
     // What was asked of the tab that is gone has no answer.
-    this.#stands({ state: 'offline' });
+    this.#lose();
     this.#socket = socket;
     const tell = (status: LinkStatus) => {
       this.#status.set(status);
