@@ -34,7 +34,7 @@ from tests.support.server import PATIENCE_SECONDS, RunningServer
 FILE: Final = Path(__file__).parents[1] / "scenarios" / "scenarios.json"
 _DEVICES: Final = {"phone": "alice", "laptop": "alice"}
 _PUSH: Final = b"mutationId"
-_WORDS: Final = {"SERVER_UNREACHABLE": "OFFLINE", "DATASET_NOT_FOUND": "ACCESS_ENDED"}
+_WORDS: Final = {"SERVER_UNREACHABLE": "OFFLINE"}
 """Codes for which the file has another word than Python's client."""
 
 Step = Mapping[str, Any]

@@ -76,17 +76,17 @@ class Records:
 
     def increment(self, key: str, by: float = 1) -> None:
         """Add to a number; no record counts as 0. Raises ChangeNotApplicable, as do the ones below."""
-        if isinstance(by, bool) or not isinstance(by, int | float):
+        if not _is_number(by):
             raise InvalidInput("increment", "only a number can be added")
         self._edit(key, Operation.INCREMENT, whole(by))
 
     def max(self, key: str, value: float | str) -> None:
         """Keep the greater of the record's value and this one."""
-        self._edit(key, Operation.MAX, value)
+        self._edit(key, Operation.MAX, _bound(value, Operation.MAX))
 
     def min(self, key: str, value: float | str) -> None:
         """Keep the lesser of the record's value and this one."""
-        self._edit(key, Operation.MIN, value)
+        self._edit(key, Operation.MIN, _bound(value, Operation.MIN))
 
     def add_to_set(self, key: str, *members: Any) -> None:
         """Append the members that the array does not hold; no record counts as an empty array."""
@@ -171,6 +171,16 @@ class Records:
     def version(self) -> int:
         """The version up to which this device surely has all; 0: it has nothing."""
         return self._local.cache.standing().known_version
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _bound(value: float | str, operation: Operation) -> float | str:
+    if not (_is_number(value) or isinstance(value, str)):
+        raise InvalidInput(operation, "a bound is a number or a text")
+    return value
 
 
 def _key(key: str) -> RecordKey:
