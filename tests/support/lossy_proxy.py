@@ -13,12 +13,25 @@ class _Fate:
     marker: bytes
     nth: int
     reaches: bool
+    last: bool = False
+
+
+class HeldAnswer:
+    """An answer that is here, and not passed on before it is let go."""
+
+    def __init__(self) -> None:
+        self.arrived = asyncio.Event()
+        self.let_go = asyncio.Event()
 
 
 @dataclass(slots=True)
 class _Line:
     losing: bool = False
     """The next answer is lost."""
+    last: bool = False
+    """After which nothing is passed on any more."""
+    held: HeldAnswer | None = None
+    """The next answer is held."""
 
 
 class LossyProxy:
@@ -30,6 +43,7 @@ class LossyProxy:
         self._to = port
         self._losing = 0
         self._fates: list[_Fate] = []
+        self._to_be_held: tuple[bytes, HeldAnswer] | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._open = asyncio.Event()
         self._open.set()
@@ -46,9 +60,24 @@ class LossyProxy:
         """The ``nth`` request with ``marker`` in it reaches the server; its answer is lost, with the connection."""
         self._fates.append(_Fate(marker, nth, reaches=True))
 
+    def refuse_after_losing_answer_to(self, marker: bytes) -> None:
+        """As ``lose_answer_to``, and from then on as after ``refuse``."""
+        self._fates.append(_Fate(marker, 1, reaches=True, last=True))
+
     def lose_request(self, marker: bytes, nth: int = 1) -> None:
         """The ``nth`` request with ``marker`` in it is lost, with the connection."""
         self._fates.append(_Fate(marker, nth, reaches=False))
+
+    def hold_answer_to(self, marker: bytes) -> HeldAnswer:
+        """The next request with ``marker`` in it is passed on; its answer waits here."""
+        held = HeldAnswer()
+        self._to_be_held = (marker, held)
+        return held
+
+    def refuse(self) -> None:
+        """End all connections, and take no new ones until ``lead_to`` is called: a device that is offline."""
+        self._to = 0
+        self.cut()
 
     def lead_to(self, port: int) -> None:
         """From now on new connections lead to another server."""
@@ -93,6 +122,9 @@ class LossyProxy:
                     self.lost += 1
                     return
                 line.losing = line.losing or fate is not None
+                line.last = line.last or (fate is not None and fate.last)
+                if self._to_be_held is not None and self._to_be_held[0] in data:
+                    line.held, self._to_be_held = self._to_be_held[1], None
                 writer.write(data)
                 await writer.drain()
 
@@ -103,7 +135,13 @@ class LossyProxy:
                 if self._losing or line.losing:
                     self._losing = max(0, self._losing - 1)
                     self.lost += 1
+                    if line.last:
+                        self.refuse()
                     return
+                if line.held is not None:
+                    line.held.arrived.set()
+                    await line.held.let_go.wait()
+                    line.held = None
                 writer.write(data)
                 await writer.drain()
 

@@ -13,9 +13,10 @@ from syncline.client.database import Database
 from syncline.client.local import LocalDataset
 from syncline.client.models import Conflict, EditState, Operation, Parked, PendingEdit, Resolution
 from syncline.client.shown import as_conflict, as_parked, as_pending
-from syncline.core.ids import DatasetName, MutationId, record_key
+from syncline.core.ids import DatasetName, MutationId, RecordKey, record_key
 from syncline.core.json_values import json_text, parsed, whole
 from syncline.core.model import Role
+from syncline.errors import InvalidInput
 
 
 class Records:
@@ -33,12 +34,12 @@ class Records:
 
     def get(self, key: str, default: Any = None) -> Any:
         """The record's value with this device's edits on top; ``default`` if there is no such record."""
-        value = self._local.view(record_key(key))
+        value = self._local.view(_key(key))
         return default if value is None else parsed(value)
 
     def has(self, key: str) -> bool:
         """Whether there is such a record."""
-        return self._local.view(record_key(key)) is not None
+        return self._local.view(_key(key)) is not None
 
     @property
     def size(self) -> int:
@@ -75,15 +76,17 @@ class Records:
 
     def increment(self, key: str, by: float = 1) -> None:
         """Add to a number; no record counts as 0. Raises ChangeNotApplicable, as do the ones below."""
+        if not _is_number(by):
+            raise InvalidInput("increment", "only a number can be added")
         self._edit(key, Operation.INCREMENT, whole(by))
 
     def max(self, key: str, value: float | str) -> None:
         """Keep the greater of the record's value and this one."""
-        self._edit(key, Operation.MAX, value)
+        self._edit(key, Operation.MAX, _bound(value, Operation.MAX))
 
     def min(self, key: str, value: float | str) -> None:
         """Keep the lesser of the record's value and this one."""
-        self._edit(key, Operation.MIN, value)
+        self._edit(key, Operation.MIN, _bound(value, Operation.MIN))
 
     def add_to_set(self, key: str, *members: Any) -> None:
         """Append the members that the array does not hold; no record counts as an empty array."""
@@ -97,7 +100,7 @@ class Records:
         self._make(key, operation, json_text(argument, field=operation.value))
 
     def _make(self, key: str, operation: Operation, argument: Any) -> None:
-        self._local.edit(record_key(key), operation, argument, bundle=self._bundle)
+        self._local.edit(_key(key), operation, argument, bundle=self._bundle)
         if self._bundle is None:
             self._edited.set()
 
@@ -168,3 +171,19 @@ class Records:
     def version(self) -> int:
         """The version up to which this device surely has all; 0: it has nothing."""
         return self._local.cache.standing().known_version
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _bound(value: float | str, operation: Operation) -> float | str:
+    if not (_is_number(value) or isinstance(value, str)):
+        raise InvalidInput(operation, "a bound is a number or a text")
+    return value
+
+
+def _key(key: str) -> RecordKey:
+    if not isinstance(key, str):
+        raise InvalidInput("key", "a key is a text")
+    return record_key(key)

@@ -125,6 +125,9 @@ def decide(request: SyncRequest, state: SyncState) -> Decision:
     head = state.head
     if head is not None and head.deleted_at is not None:
         raise DatasetIsDeleted(head.id)
+    if head is None and request.ref.name is None:
+        # As for a pull: whoever may not see it is not told to drop what it holds.
+        raise DatasetNotFound(str(request.ref))
     resync = resync_needed(request.since, head, state.epoch)
     if resync is not None:
         return resync
@@ -144,8 +147,7 @@ def decide(request: SyncRequest, state: SyncState) -> Decision:
 
 
 def _new_head(request: SyncRequest, owned: int) -> DatasetHead:
-    if request.ref.name is None:
-        raise DatasetNotFound(str(request.ref))
+    assert request.ref.name is not None  # noqa: S101 - looked at before
     request.limits.check_datasets(owned + 1)
     return DatasetHead(
         id=request.new_dataset_id,

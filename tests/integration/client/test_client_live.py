@@ -12,11 +12,15 @@ import pytest
 
 from syncline.client import (
     KEEP_MINE,
+    Connectivity,
     DatasetGone,
     Device,
     Disconnected,
     Ready,
     RecordChange,
+    Role,
+    ServerRefused,
+    Status,
     TokenRejected,
 )
 from syncline.client.dataset import Dataset
@@ -314,3 +318,33 @@ async def test_closing_the_device_ends_its_subscriptions(phone: Device) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         with pytest.raises(AssertionError, match="the subscription ended"):
             await waiting
+
+
+async def test_the_status_says_how_the_dataset_stands_to_the_server(
+    open_device: OpenDevice, own_server: RunningServer
+) -> None:
+    notes = open_device(own_server, "phone").dataset("notes")
+    assert notes.status() == Status(Connectivity.OFFLINE)
+    notes.put("a", 1)
+    await notes.synchronize()
+    assert (notes.version, notes.role) == (1, Role.OWNER)
+    async with asyncio.timeout(PATIENCE_SECONDS), aclosing(notes.events()) as events:
+        async for event in events:
+            if isinstance(event, Ready):
+                assert notes.status() == Status(Connectivity.LIVE)
+                own_server.stop()
+            if isinstance(event, Disconnected):
+                assert notes.status().state in (Connectivity.OFFLINE, Connectivity.CONNECTING)
+                break
+    assert notes.status() == Status(Connectivity.OFFLINE)
+
+
+async def test_the_status_says_why_a_dataset_is_not_followed_any_more(
+    open_device: OpenDevice, shared_server: RunningServer
+) -> None:
+    notes = open_device(shared_server, "phone").dataset(id="0" * 32)
+    with pytest.raises(ServerRefused):
+        async for _ in notes.subscribe():
+            pass
+    assert notes.status().state is Connectivity.STOPPED
+    assert notes.status().reason is not None

@@ -49,6 +49,20 @@ def test_a_file_of_a_newer_syncline_is_refused(tmp_path: Path) -> None:
         Database(path)
 
 
+def test_a_file_of_the_first_schema_keeps_what_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    Database(path).close()
+    older = apsw.Connection(str(path))
+    older.execute("ALTER TABLE datasets DROP COLUMN role; PRAGMA user_version = 1")
+    older.execute("INSERT INTO datasets (name, checkpoint) VALUES ('notes', 'there')")
+    older.close()
+    for _ in range(2):
+        database = Database(path)
+        assert database.value("PRAGMA user_version") == SCHEMA_VERSION
+        assert database.row("SELECT name, checkpoint, role FROM datasets") == ("notes", "there", None)
+        database.close()
+
+
 def test_a_file_that_is_no_database_is_unusable(tmp_path: Path) -> None:
     path = tmp_path / "cache.db"
     path.write_bytes(b"no database, but quite long enough to be looked at as one" * 100)

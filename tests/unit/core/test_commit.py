@@ -86,6 +86,11 @@ def test_a_dataset_id_that_is_not_known_is_not_created() -> None:
         decide(request(put(), ref=DatasetRef(id=OTHER_DATASET)), state())
 
 
+def test_a_device_whose_access_ended_is_not_told_to_drop_what_it_holds() -> None:
+    with pytest.raises(DatasetNotFound):
+        decide(request(put(), ref=DatasetRef(id=OTHER_DATASET), since=checkpoint(1, dataset=OTHER_DATASET)), state())
+
+
 def test_a_deleted_dataset_is_told_as_such() -> None:
     with pytest.raises(DatasetIsDeleted):
         decide(request(put(), ref=DatasetRef(id=DATASET)), state(head=head_of(deleted=True)))
