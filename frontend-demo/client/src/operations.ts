@@ -39,7 +39,7 @@ export function apply(operation: Operation, key: string, argument: Json | undefi
       if (!isNumberOrText(argument) || typeof value !== typeof argument) {
         throw unfit('not both numbers or texts');
       }
-      return (operation === 'max' ? argument > value! : argument < value!) ? argument : value;
+      return (operation === 'max' ? isBefore(value as string, argument as string) : isBefore(argument as string, value as string)) ? argument : value;
     }
     case 'addToSet':
     case 'removeFromSet': {
@@ -58,6 +58,22 @@ export function apply(operation: Operation, key: string, argument: Json | undefi
 }
 
 const holds = (array: readonly Json[], member: Json): boolean => array.some((item) => same(item, member));
+
+/**
+ * Whether a number or text comes before another; texts in the order of their code points, as everywhere. In UTF-16,
+ * what is behind U+D800 is wrongly ordered: pairs of surrogates stand for what comes after all else.
+ */
+export function isBefore<T extends number | string>(a: T, b: T): boolean {
+  if (typeof a !== 'string' || typeof b !== 'string') {
+    return a < b;
+  }
+  let at = 0;
+  while (at < a.length && a[at] === b[at]) {
+    at++;
+  }
+  const order = (text: string) => (text.charCodeAt(at) - 0xe000) & 0xffff;
+  return at < a.length && at < b.length && a.charCodeAt(at) >= 0xd800 && b.charCodeAt(at) >= 0xd800 ? order(a) < order(b) : a < b;
+}
 
 /** https://www.rfc-editor.org/rfc/rfc7396#section-2 */
 export function mergePatch(target: Json | undefined, patch: Json): Json {

@@ -2,6 +2,7 @@
 
 import { applied, overlaid, type ConflictPolicy, type Edit } from './edits.ts';
 import { frozen, type Json, type JsonObject } from './json.ts';
+import { isBefore } from './operations.ts';
 
 /** The checkpoint of a device that has nothing. */
 export const START = 'start';
@@ -114,7 +115,7 @@ export function view(replica: Replica): ReadonlyMap<string, Json> {
       }
     }
     const seen = [...values].filter((entry): entry is [string, Json] => entry[1] !== undefined);
-    known = new Map(seen.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => [key, frozen(value)]));
+    known = new Map(seen.sort(([a], [b]) => (isBefore(a, b) ? -1 : 1)).map(([key, value]) => [key, frozen(value)]));
     views.set(replica, known);
   }
   return known;

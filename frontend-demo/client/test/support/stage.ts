@@ -8,7 +8,6 @@ import {
   createClient,
   keepMine,
   keepTheirs,
-  memory,
   SynclineError,
   type Client,
   type Conflict,
@@ -22,6 +21,7 @@ import {
   type Role,
   type SyncReport,
 } from '../../src/index.ts';
+import { memory } from '../../src/memory.ts';
 import { Proxy } from './proxy.ts';
 import { REPOSITORY, type Server } from './server.ts';
 
