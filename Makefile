@@ -13,6 +13,8 @@ BIN := $(VENV)/bin
 WEB := frontend-demo
 STATIC := server/syncline/web/static
 NODE_TESTS := tests/node
+# Whether there is a Node that can build the pages. The server runs without them.
+NODE := $(shell node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b < 2019)' 2>/dev/null && echo yes)
 
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
@@ -46,7 +48,7 @@ help:
 	@echo 'make lock    write the requirement locks anew (UPGRADE=--upgrade for newer versions)'
 	@echo 'make clean   remove all that was made, but not ./syncline-data'
 
-run: $(RUNTIME) $(WEB_BUILT)
+run: $(RUNTIME) $(if $(NODE),$(WEB_BUILT))
 	exec $(BIN)/syncline serve --dev $(SERVE_ARGS)
 
 test: lint $(WEB_BUILT) $(NODE_TESTS_INSTALLED)

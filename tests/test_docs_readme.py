@@ -37,7 +37,7 @@ def test_every_command_that_answers_is_shown_with_its_answer(page: Path) -> None
 @pytest.mark.parametrize(
     ("shown", "instead"),
     [
-        pytest.param("Demo      http", "Demonstration http", id="what the server prints"),
+        pytest.param("  GraphiQL  http", "  GraphQL IDE http", id="what the server prints"),
         pytest.param('"status": "APPLIED"', '"status": "MERGED"', id="an answer"),
         pytest.param('"key": "shopping", "value": ["milk"]', '"kee": "shopping", "value": ["milk"]', id="a request"),
         pytest.param("syncline get notes tent", "syncline get notes tint", id="a command"),

@@ -265,7 +265,9 @@ async def test_the_timeline_tells_of_syncs_commits_and_conflicts(visit: Visit) -
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_nothing_stands_in_the_way_of_anybody(visit: Visit, scheme: Literal["light", "dark"], tmp_path: Path) -> None:
+async def test_nothing_stands_in_the_way_of_anybody(
+    visit: Visit, scheme: Literal["light", "dark"], tmp_path: Path
+) -> None:
     page = await visit.open("/")
     await page.emulate_media(color_scheme=scheme)
     await page.reload()

@@ -24,7 +24,7 @@ function factsOf({ trace }: Activity): string {
     case 'ready':
       return trace['resumed'] ? `from version ${String(trace['version'])}` : 'from the start';
     case 'push':
-      return `${String(trace['changes'])} changes`;
+      return trace['changes'] === 1 ? '1 change' : `${String(trace['changes'])} changes`;
     case 'pushed':
       return `${list(trace['statuses']).toLowerCase()} in ${Math.round(Number(trace['milliseconds']))} ms`;
     case 'pulled':
