@@ -6,7 +6,7 @@ import { connected, request, type Auth, type LinkStatus, type Variables } from '
 import { told } from './listeners.ts';
 import { localDataset, type LocalDataset, type Written } from './local.ts';
 import { VIEWER, type DatasetInfo, type DatasetRef, type ViewerData } from './protocol.ts';
-import { acceptInvitation, datasets, watchSharing, type DatasetScope, type SharingEvent } from './sharing.ts';
+import type { DatasetScope, SharingEvent } from './sharing.ts';
 import type { Storage } from './storage.ts';
 import { tabsLink, type LinkMessage, type TabsLink } from './tabs.ts';
 
@@ -45,16 +45,20 @@ export class Client {
   #link: TabsLink | undefined;
   #session: Promise<Session> | undefined;
   #online = true;
+  /** Whether it is to follow what becomes of its access, and does. */
+  #wantsSharing: boolean;
+  #watching = false;
 
   constructor(options: ClientOptions) {
     this.#options = options;
+    this.#wantsSharing = options.onSharing !== undefined;
     this.#status.listen((status) => options.onStatus?.(status));
     this.#opened = this.#open();
     this.#opened.catch((error) => this.#stop(error));
   }
 
   async #open(): Promise<Context> {
-    const { url, auth, WebSocket, storage = indexedDb(), automatic = true, deviceId: asked, onTrace, onSharing } = this.#options;
+    const { url, auth, WebSocket, storage = indexedDb(), automatic = true, deviceId: asked, onTrace } = this.#options;
     const closing = this.#closing.signal;
     const store = await storage.open();
     closing.addEventListener('abort', () => store.close());
@@ -68,16 +72,7 @@ export class Client {
     store.onMessage = (message) => this.#heard(message as LinkMessage | Written);
     const trace: Context['trace'] = (kind, dataset, facts) => onTrace?.({ kind, at: Date.now(), dataset, ...facts });
     const context: Context = { store, link, closing, trace, session: () => this.#identify(context) };
-    link.status.listen((status) => this.#linked(status, trace));
-    if (automatic) {
-      watchSharing(link, (event) => {
-        const local = this.#locals.get(localKey({ id: event.datasetId }));
-        if (event.role) {
-          void local?.update((draft) => (draft.head = { ...draft.head, role: event.role }), 'elsewhere');
-        }
-        onSharing?.(event);
-      });
-    }
+    link.status.listen((status) => this.#linked(status, context));
     if (!this.#online) {
       link.setOnline(false);
     }
@@ -117,13 +112,30 @@ export class Client {
     return reason;
   }
 
-  #linked(status: LinkStatus, trace: Context['trace']): void {
+  /** Code that only who shares needs, and only with a server. */
+  async #watchSharing({ link }: Context): Promise<void> {
+    this.#watching = true;
+    const { watchSharing } = await import('./sharing.ts');
+    watchSharing(link, (event) => {
+      const { datasetId: id, role } = event;
+      if (role) {
+        void this.#locals.get(localKey({ id }))?.update((draft) => (draft.head = { ...draft.head, role }), 'elsewhere');
+      }
+      this.#options.onSharing?.(event);
+    });
+  }
+
+  #linked(status: LinkStatus, context: Context): void {
+    const { trace } = context;
     const before = this.#status.value;
     if (before.state === 'stopped' && !this.#online) {
       return;
     }
     if (status.state === 'live') {
       trace('connected');
+      if (!this.#watching && this.#wantsSharing) {
+        this.#watchSharing(context).catch(() => (this.#watching = false));
+      }
     } else if (before.state === 'live') {
       trace('disconnected', undefined, { reason: status.reason?.message });
     }
@@ -157,6 +169,10 @@ export class Client {
     const local = localDataset(key, context.store);
     this.#locals.set(key, local);
     await local.load();
+    if ('id' in ref && automatic && !this.#wantsSharing) {
+      this.#wantsSharing = true;
+      this.#linked(context.link.status.value, context);
+    }
     const own = new AbortController();
     const closing = AbortSignal.any([context.closing, own.signal]);
     const opened = { ...context, closing, ref, local, policy: options.conflictPolicy };
@@ -169,12 +185,14 @@ export class Client {
 
   /** What the identity sees. Needs the server, as all of the following. */
   async datasets(scope: DatasetScope = 'ALL'): Promise<readonly DatasetInfo[]> {
-    return datasets((await this.#opened).link, scope);
+    const { link } = await this.#opened;
+    return (await import('./sharing.ts')).datasets(link, scope);
   }
 
   /** Become a member by an invitation's code; open the dataset by the id that this answers. */
   async acceptInvitation(code: string): Promise<DatasetInfo> {
-    return acceptInvitation((await this.#opened).link, code);
+    const { link } = await this.#opened;
+    return (await import('./sharing.ts')).acceptInvitation(link, code);
   }
 
   /** Any query or mutation, over this client's connection. */

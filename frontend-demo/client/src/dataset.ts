@@ -6,9 +6,9 @@ import { listeners } from './listeners.ts';
 import { keepLive, type DatasetStatus, type Live } from './live.ts';
 import type { ChangeEvent, LocalDataset } from './local.ts';
 import { discard, make, retry, type Decision, type NewEdit } from './outbox.ts';
-import { openPresence, type Presence } from './presence.ts';
+import type { Presence } from './presence.ts';
 import { Draft, view, viewOf, type Role } from './replica.ts';
-import { sharingOf, type Sharing } from './sharing.ts';
+import type { Sharing } from './sharing.ts';
 import { conflictsIn, decide, synchronize, type Conflict, type Handlers, type SyncReport } from './synchronize.ts';
 
 export interface DatasetOptions extends Handlers {
@@ -49,7 +49,7 @@ export class Dataset extends Editing<Promise<void>> {
   /** `debounce`: how many milliseconds an automatic sync waits; none: there are no automatic syncs. */
   constructor(opened: Opened, handlers: Handlers, debounce: number | undefined, onClose: () => void) {
     super();
-    const { local, link, ref } = opened;
+    const { local, link } = opened;
     this.#opened = opened;
     this.#handlers = handlers;
     this.#onClose = onClose;
@@ -57,7 +57,6 @@ export class Dataset extends Editing<Promise<void>> {
     const status = this.#live?.status ?? link.status;
     local.listen(this.#changes.tell);
     status.listen(() => this.#changes.tell({ keys: [], from: 'elsewhere' }));
-    Object.assign(this, sharingOf(link, ref));
   }
 
   get #local(): LocalDataset {
@@ -178,7 +177,8 @@ export class Dataset extends Editing<Promise<void>> {
   }
 
   /** Who is here. With a state, this device is, too. */
-  presence(state?: Json): Presence {
+  async presence(state?: Json): Promise<Presence> {
+    const { openPresence } = await import('./presence.ts');
     return openPresence(this.#opened.link, this.#opened.ref, state);
   }
 
@@ -186,7 +186,22 @@ export class Dataset extends Editing<Promise<void>> {
   close(): void {
     this.#onClose();
   }
-}
 
-// Each needs the server; see there.
-export interface Dataset extends Sharing {}
+  // --- sharing: needs the server, so it can come from there when it is first needed -------------------------------------
+
+  async #sharing(): Promise<Sharing> {
+    const { sharingOf } = await import('./sharing.ts');
+    return sharingOf(this.#opened.link, this.#opened.ref);
+  }
+
+  readonly members: Sharing['members'] = async (...given) => (await this.#sharing()).members(...given);
+  readonly share: Sharing['share'] = async (...given) => (await this.#sharing()).share(...given);
+  readonly changeRole: Sharing['changeRole'] = async (...given) => (await this.#sharing()).changeRole(...given);
+  readonly removeMember: Sharing['removeMember'] = async (...given) => (await this.#sharing()).removeMember(...given);
+  readonly transferOwnership: Sharing['transferOwnership'] = async (...given) => (await this.#sharing()).transferOwnership(...given);
+  readonly leave: Sharing['leave'] = async (...given) => (await this.#sharing()).leave(...given);
+  readonly invite: Sharing['invite'] = async (...given) => (await this.#sharing()).invite(...given);
+  readonly invitations: Sharing['invitations'] = async (...given) => (await this.#sharing()).invitations(...given);
+  readonly revokeInvitation: Sharing['revokeInvitation'] = async (...given) => (await this.#sharing()).revokeInvitation(...given);
+  readonly delete: Sharing['delete'] = async (...given) => (await this.#sharing()).delete(...given);
+}

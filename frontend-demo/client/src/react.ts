@@ -97,23 +97,29 @@ export function usePresence(
   state?: Json,
 ): { readonly everyone: readonly Present[]; readonly set: (state: Json) => void } {
   const [everyone, setEveryone] = useState<readonly Present[]>(NONE);
-  const presence = useRef<Presence>(undefined);
+  const [presence, setPresence] = useState<Presence>();
+  const latest = useRef(state);
+  latest.current = state;
   useEffect(() => {
-    const opened = dataset?.presence(state);
-    presence.current = opened;
-    const stop = opened?.subscribe(setEveryone);
+    let stop: (() => void) | undefined;
+    const opening = dataset?.presence(latest.current).then((opened) => {
+      stop = opened.subscribe(setEveryone);
+      setEveryone(opened.everyone());
+      setPresence(opened);
+      return opened;
+    });
     return () => {
       stop?.();
-      opened?.close();
+      setPresence(undefined);
       setEveryone(NONE);
+      void opening?.then((opened) => opened.close());
     };
-    // A later state is said by `set`.
   }, [dataset]);
   const said = JSON.stringify(state);
   useEffect(() => {
-    if (state !== undefined && presence.current) {
-      presence.current.set(state);
+    if (latest.current !== undefined) {
+      presence?.set(latest.current);
     }
-  }, [said]);
-  return useMemo(() => ({ everyone, set: (next: Json) => presence.current?.set(next) }), [everyone]);
+  }, [presence, said]);
+  return useMemo(() => ({ everyone, set: (next: Json) => presence?.set(next) }), [everyone, presence]);
 }
