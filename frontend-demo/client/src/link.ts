@@ -51,8 +51,6 @@ export interface SocketOptions {
 const PING_MS = 12_000;
 const PONG_MS = 8_000;
 const ACK_MS = 10_000;
-/** How long a connection that nobody needs is kept. */
-const LINGER_MS = 10_000;
 
 const UNAUTHORIZED = 4401;
 const FORBIDDEN = 4403;
@@ -92,8 +90,8 @@ export function socketLink({ url, auth, deviceId, automatic, WebSocket }: Socket
   const waiting = new Set<(error: SynclineError) => void>();
   let socket: Socket | undefined;
   let closed = false;
-  let users = 0;
-  let lingering: ReturnType<typeof setTimeout> | undefined;
+  /** Not automatic: somebody asked for a connection, and there was none since. */
+  let wanted = automatic;
   let failures = 0;
   let refusals = 0;
   /** Ends the wait before the next attempt. */
@@ -107,21 +105,6 @@ export function socketLink({ url, auth, deviceId, automatic, WebSocket }: Socket
     }
   };
 
-  const hold = () => {
-    users++;
-    clearTimeout(lingering);
-  };
-
-  const release = () => {
-    if (--users === 0 && !automatic) {
-      users = 1;
-      lingering = setTimeout(() => {
-        users = 0;
-        drop(offline());
-      }, LINGER_MS);
-    }
-  };
-
   function subscribe<T>(query: string, variables: Variables, sink: Sink<T>): () => void {
     if (!socket || status.value.state !== 'live') {
       queueMicrotask(() => sink.ended(offline(), true));
@@ -131,16 +114,12 @@ export function socketLink({ url, auth, deviceId, automatic, WebSocket }: Socket
     const finish = (): boolean => {
       const first = open;
       open = false;
-      if (first) {
-        waiting.delete(lost);
-        release();
-      }
+      waiting.delete(lost);
       return first;
     };
     const ended = (error: SynclineError) => finish() && sink.ended(error, false);
     const lost = (error: SynclineError) => finish() && sink.ended(error, true);
     waiting.add(lost);
-    hold();
     const stop = socket.subscribe<T>(
       { query, variables: { ...variables } },
       {
@@ -177,12 +156,13 @@ export function socketLink({ url, auth, deviceId, automatic, WebSocket }: Socket
 
   async function run(): Promise<void> {
     while (!closed) {
-      if (!online || status.value.state === 'stopped' || !(automatic || users)) {
+      if (!online || status.value.state === 'stopped' || !wanted) {
         await pause();
         continue;
       }
       say('connecting');
       const reason = await connection();
+      wanted = automatic;
       drop(reason);
       if (!reason.retryable) {
         say('stopped', reason);
@@ -256,8 +236,7 @@ export function socketLink({ url, auth, deviceId, automatic, WebSocket }: Socket
   }
 
   function wake(): void {
-    hold();
-    release();
+    wanted = true;
     hurry();
   }
 
@@ -269,9 +248,9 @@ export function socketLink({ url, auth, deviceId, automatic, WebSocket }: Socket
     },
     subscribe,
     wake,
-    setOnline(wanted) {
-      online = wanted;
-      if (wanted) {
+    setOnline(next) {
+      online = next;
+      if (next) {
         failures = refusals = 0;
         if (status.value.state === 'stopped') {
           say('offline');
