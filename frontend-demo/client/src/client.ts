@@ -115,14 +115,7 @@ export class Client {
   /** Code that only who shares needs, and only with a server. */
   async #watchSharing({ link }: Context): Promise<void> {
     this.#watching = true;
-    const { watchSharing } = await import('./sharing.ts');
-    watchSharing(link, (event) => {
-      const { datasetId: id, role } = event;
-      if (role) {
-        void this.#locals.get(localKey({ id }))?.update((draft) => (draft.head = { ...draft.head, role }), 'elsewhere');
-      }
-      this.#options.onSharing?.(event);
-    });
+    (await import('./sharing.ts')).watchSharing(link, this.#locals, this.#options.onSharing);
   }
 
   #linked(status: LinkStatus, context: Context): void {

@@ -15,28 +15,24 @@ const UNFIT = /(?<!\\)(?:\\\\)*\\u(0000|d[89a-f])/;
 /** A frozen copy of a value from the app. Throws INVALID_INPUT naming `field` for what JSON, or the server, cannot hold. */
 export function jsonCopy(value: unknown, field: string): Json {
   const text = JSON.stringify(value, (_, item: unknown) => {
-    if (typeof item === 'function' || typeof item === 'bigint' || (typeof item === 'number' && !Number.isFinite(item))) {
+    if (/function|bigint/.test(typeof item) || (typeof item === 'number' && !Number.isFinite(item))) {
       throw invalid(field, `${String(item)} is no JSON`);
     }
     return item;
   });
   if (text === undefined || UNFIT.test(text)) {
-    throw invalid(field, text ?? 'undefined is no JSON');
+    throw invalid(field, `${text} is no JSON`);
   }
-  const copy = JSON.parse(text) as Json;
-  if (depth(copy) > MAX_DEPTH) {
-    throw invalid(field, `nested deeper than ${MAX_DEPTH} levels`);
-  }
-  return frozen(copy);
+  return frozen(JSON.parse(text) as Json, field);
 }
 
-const depth = (value: Json): number =>
-  typeof value === 'object' && value ? 1 + Object.values(value).reduce<number>((most, item) => Math.max(most, depth(item)), 0) : 0;
-
-/** `value` itself, which nobody can change from now on: what is read is what the local copy holds. */
-export function frozen<T>(value: T): T {
+/** `value` itself, which nobody can change from now on. Throws INVALID_INPUT if it is nested too deeply. */
+export function frozen<T>(value: T, field = 'value', depth = 0): T {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
-    Object.values(value).forEach(frozen);
+    if (depth === MAX_DEPTH) {
+      throw invalid(field, `nested deeper than ${MAX_DEPTH} levels`);
+    }
+    Object.values(value).forEach((item) => frozen(item, field, depth + 1));
     Object.freeze(value);
   }
   return value;

@@ -106,29 +106,22 @@ export function nextUnit(edits: readonly Edit[], maxChanges: number): readonly E
   const taken = new Set<string>();
   let characters = 0;
   const live = edits.filter(isLive);
-  for (let at = 0; at < live.length; ) {
-    const { bundle } = live[at]!;
-    let end = at + 1;
-    while (bundle !== undefined && live[end]?.bundle === bundle) {
-      end++;
-    }
-    const unit = live.slice(at, end);
-    at = end;
-    if (unit.every(({ key, state }) => !taken.has(key) && state === 'pending')) {
-      if (bundle !== undefined) {
-        if (chosen.length === 0) {
-          return unit;
-        }
-      } else {
-        const [{ argument, seen }] = unit as [Edit];
-        characters += JSON.stringify([argument, seen.value]).length;
-        if (chosen.length > 0 && (chosen.length === maxChanges || characters > MAX_BATCH_CHARACTERS)) {
-          return chosen;
-        }
-        chosen.push(...unit);
-      }
-    }
+  for (const edit of live) {
+    const { bundle } = edit;
+    // Those of a transaction are met again one by one; then their keys are taken.
+    const unit = bundle ? live.filter((other) => other.bundle === bundle) : [edit];
+    const free = unit.every(({ key, state }) => !taken.has(key) && state === 'pending');
     unit.forEach(({ key }) => taken.add(key));
+    if (free && bundle && !chosen.length) {
+      return unit;
+    }
+    if (free && !bundle) {
+      characters += JSON.stringify([edit.argument, edit.seen.value]).length;
+      if (chosen.length && (chosen.length === maxChanges || characters > MAX_BATCH_CHARACTERS)) {
+        break;
+      }
+      chosen.push(edit);
+    }
   }
   return chosen;
 }

@@ -183,8 +183,7 @@ export class Draft {
   }
 
   setEdit(id: number, edit: Edit | undefined): void {
-    const at = this.edits.findIndex((other) => other.id >= id);
-    const found = this.edits[at]?.id === id ? 1 : 0;
-    this.edits = this.edits.toSpliced(at < 0 ? this.edits.length : at, found, ...(edit ? [edit] : []));
+    const others = this.edits.filter((other) => other.id !== id);
+    this.edits = edit ? [...others, edit].sort((a, b) => a.id - b.id) : others;
   }
 }

@@ -1,6 +1,8 @@
 /** Who sees a dataset. All of it needs the server, and nothing of it is kept for later. */
 
+import { localKey } from './context.ts';
 import { connected, request, type Link, type Variables } from './link.ts';
+import type { LocalDataset } from './local.ts';
 import { INFO, type DatasetInfo, type DatasetRef } from './protocol.ts';
 import type { Role } from './replica.ts';
 
@@ -91,15 +93,23 @@ const KINDS: Readonly<Record<string, SharingEvent['kind']>> = {
 const ACCESS = '{datasetId name role}';
 const SHARING = `subscription{identityChanges(skipOwn:true){__typename ...on AccessGranted${ACCESS}...on RoleChanged${ACCESS}...on AccessEnded{datasetId}}}`;
 
-/** Tell what becomes of this identity's access from now on, over whatever connection. */
-export function watchSharing(link: Link, tell: (event: SharingEvent) => void): void {
+/** Tell what becomes of this identity's access from now on, over whatever connection, and keep the role. */
+export function watchSharing(
+  link: Link,
+  locals: ReadonlyMap<string, LocalDataset>,
+  tell: ((event: SharingEvent) => void) | undefined,
+): void {
   const watch = () => {
     if (link.status.value.state === 'live') {
       link.subscribe<{ identityChanges: Omit<SharingEvent, 'kind'> & { readonly __typename: string } }>(SHARING, {}, {
         next: ({ identityChanges: { __typename, ...facts } }) => {
           const kind = KINDS[__typename];
+          const { datasetId: id, role } = facts;
+          if (role) {
+            void locals.get(localKey({ id }))?.update((draft) => (draft.head = { ...draft.head, role }), 'elsewhere');
+          }
           if (kind) {
-            tell({ kind, ...facts });
+            tell?.({ kind, ...facts });
           }
         },
         ended: ({ retryable }, lost) => void (retryable && !lost && setTimeout(watch, AGAIN_MS)),
