@@ -77,14 +77,14 @@ export class Client {
       link.setOnline(false);
     }
     closing.addEventListener('abort', () => link.close());
-    if (automatic && typeof addEventListener === 'function') {
+    if (automatic) {
       // The user is back: what would be tried later is tried now.
       const wake = () => {
         link.wake();
         this.#datasets.forEach(async (dataset) => (await dataset).nudge());
       };
-      for (const event of ['online', 'focus', 'visibilitychange']) {
-        addEventListener(event, wake, { signal: closing });
+      for (const event of ['online', 'focus']) {
+        globalThis.addEventListener?.(event, wake, { signal: closing });
       }
     }
     return context;

@@ -189,19 +189,22 @@ export class Dataset extends Editing<Promise<void>> {
 
   // --- sharing: needs the server, so it can come from there when it is first needed -------------------------------------
 
-  async #sharing(): Promise<Sharing> {
-    const { sharingOf } = await import('./sharing.ts');
-    return sharingOf(this.#opened.link, this.#opened.ref);
+  #later<Name extends keyof Sharing>(name: Name): Sharing[Name] {
+    return (async (...given: never[]) => {
+      const { sharingOf } = await import('./sharing.ts');
+      const act = sharingOf(this.#opened.link, this.#opened.ref)[name] as (...given: never[]) => unknown;
+      return act(...given);
+    }) as Sharing[Name];
   }
 
-  readonly members: Sharing['members'] = async (...given) => (await this.#sharing()).members(...given);
-  readonly share: Sharing['share'] = async (...given) => (await this.#sharing()).share(...given);
-  readonly changeRole: Sharing['changeRole'] = async (...given) => (await this.#sharing()).changeRole(...given);
-  readonly removeMember: Sharing['removeMember'] = async (...given) => (await this.#sharing()).removeMember(...given);
-  readonly transferOwnership: Sharing['transferOwnership'] = async (...given) => (await this.#sharing()).transferOwnership(...given);
-  readonly leave: Sharing['leave'] = async (...given) => (await this.#sharing()).leave(...given);
-  readonly invite: Sharing['invite'] = async (...given) => (await this.#sharing()).invite(...given);
-  readonly invitations: Sharing['invitations'] = async (...given) => (await this.#sharing()).invitations(...given);
-  readonly revokeInvitation: Sharing['revokeInvitation'] = async (...given) => (await this.#sharing()).revokeInvitation(...given);
-  readonly delete: Sharing['delete'] = async (...given) => (await this.#sharing()).delete(...given);
+  readonly members = this.#later('members');
+  readonly share = this.#later('share');
+  readonly changeRole = this.#later('changeRole');
+  readonly removeMember = this.#later('removeMember');
+  readonly transferOwnership = this.#later('transferOwnership');
+  readonly leave = this.#later('leave');
+  readonly invite = this.#later('invite');
+  readonly invitations = this.#later('invitations');
+  readonly revokeInvitation = this.#later('revokeInvitation');
+  readonly delete = this.#later('delete');
 }

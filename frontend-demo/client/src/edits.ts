@@ -9,7 +9,7 @@
 
 import { SynclineError } from './errors.ts';
 import { isObject, same, type Json, type JsonObject } from './json.ts';
-import { apply, threeWayMerge, type Operation } from './operations.ts';
+import { apply, FIELDS, threeWayMerge, type Operation } from './operations.ts';
 
 export type ConflictPolicy = 'REJECT' | 'LAST_WRITER_WINS' | 'MERGE' | 'HANDLER';
 
@@ -137,7 +137,7 @@ export function changeInput(edit: Edit, policy: ConflictPolicy | undefined): Jso
   const { key, operation, argument, madeAt, seen } = edit;
   const body: Record<string, Json> = { key, deviceTime: madeAt };
   if (argument !== undefined) {
-    body[ARGUMENT[operation] ?? 'value'] = argument;
+    body[FIELDS[operation] ?? 'value'] = argument;
   }
   if (isBased(edit)) {
     const byValue = seen.version === undefined || (operation === 'put' && policy === 'MERGE');
@@ -146,10 +146,3 @@ export function changeInput(edit: Edit, policy: ConflictPolicy | undefined): Jso
   }
   return { [operation]: body };
 }
-
-const ARGUMENT: Partial<Record<Operation, string>> = {
-  merge: 'patch',
-  increment: 'by',
-  addToSet: 'members',
-  removeFromSet: 'members',
-};

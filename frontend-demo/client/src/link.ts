@@ -111,14 +111,16 @@ export function socketLink({ url, auth, deviceId, automatic, WebSocket }: Socket
       return () => undefined;
     }
     let open = true;
-    const finish = (): boolean => {
+    const finish = (error?: SynclineError, isLost = false): boolean => {
       const first = open;
       open = false;
       waiting.delete(lost);
+      if (first && error) {
+        sink.ended(error, isLost);
+      }
       return first;
     };
-    const ended = (error: SynclineError) => finish() && sink.ended(error, false);
-    const lost = (error: SynclineError) => finish() && sink.ended(error, true);
+    const lost = (error: SynclineError) => finish(error, true);
     waiting.add(lost);
     const stop = socket.subscribe<T>(
       { query, variables: { ...variables } },
@@ -127,11 +129,11 @@ export function socketLink({ url, auth, deviceId, automatic, WebSocket }: Socket
           if (data && !errors) {
             open && sink.next(data);
           } else {
-            ended(failure(errors));
+            finish(failure(errors));
           }
         },
-        error: (cause) => Array.isArray(cause) && ended(failure(cause)),
-        complete: () => ended(failure(undefined)),
+        error: (cause) => Array.isArray(cause) && finish(failure(cause)),
+        complete: () => finish(failure(undefined)),
       },
     );
     return () => finish() && stop();

@@ -195,8 +195,8 @@ export function keepLive(opened: Opened, handlers: Handlers, debounce: number): 
       local.update((draft) => all.every((commit) => applied(draft, commit)), 'elsewhere'),
     );
     atStart = false;
-    for (const { version, records, author } of all) {
-      trace('commit', local.key, { version, keys: records.map(({ key }) => key), author });
+    for (const { version, records } of all) {
+      trace('commit', local.key, { version, keys: records.map(({ key }) => key) });
     }
     if (!followed) {
       await catchUp();

@@ -4,6 +4,14 @@ import { isObject, same, type Json, type JsonObject } from './json.ts';
 /** What an edit does, spelled as in the schema's `ChangeInput`. */
 export type Operation = 'put' | 'remove' | 'merge' | 'increment' | 'max' | 'min' | 'addToSet' | 'removeFromSet';
 
+/** How the argument of an operation is called, where it is not the value. */
+export const FIELDS: Partial<Record<Operation, string>> = {
+  merge: 'patch',
+  increment: 'by',
+  addToSet: 'members',
+  removeFromSet: 'members',
+};
+
 export const isNumberOrText = (value: unknown): value is number | string => typeof value === 'number' || typeof value === 'string';
 
 /**
@@ -39,7 +47,7 @@ export function apply(operation: Operation, key: string, argument: Json | undefi
       if (!isNumberOrText(argument) || typeof value !== typeof argument) {
         throw unfit('not both numbers or texts');
       }
-      return (operation === 'max' ? isBefore(value as string, argument as string) : isBefore(argument as string, value as string)) ? argument : value;
+      return (operation === 'max' ? order(argument) > order(value!) : order(argument) < order(value!)) ? argument : value;
     }
     case 'addToSet':
     case 'removeFromSet': {
@@ -60,20 +68,15 @@ export function apply(operation: Operation, key: string, argument: Json | undefi
 const holds = (array: readonly Json[], member: Json): boolean => array.some((item) => same(item, member));
 
 /**
- * Whether a number or text comes before another; texts in the order of their code points, as everywhere. In UTF-16,
- * what is behind U+D800 is wrongly ordered: pairs of surrogates stand for what comes after all else.
+ * What to sort by, so that texts are in the order of their code points, as everywhere: UTF-16 has the halves of what
+ * comes last, U+D800 to U+DFFF, before U+E000 to U+FFFF.
  */
-export function isBefore<T extends number | string>(a: T, b: T): boolean {
-  if (typeof a !== 'string' || typeof b !== 'string') {
-    return a < b;
-  }
-  let at = 0;
-  while (at < a.length && a[at] === b[at]) {
-    at++;
-  }
-  const order = (text: string) => (text.charCodeAt(at) - 0xe000) & 0xffff;
-  return at < a.length && at < b.length && a.charCodeAt(at) >= 0xd800 && b.charCodeAt(at) >= 0xd800 ? order(a) < order(b) : a < b;
-}
+export const order = <T>(value: T): T =>
+  typeof value === 'string'
+    ? (value.replace(/[\ud800-\uffff]/g, (unit) =>
+        String.fromCharCode(unit.charCodeAt(0) + (unit < '\ue000' ? 0x2000 : -0x800)),
+      ) as T)
+    : value;
 
 /** https://www.rfc-editor.org/rfc/rfc7396#section-2 */
 export function mergePatch(target: Json | undefined, patch: Json): Json {

@@ -3,7 +3,7 @@
 import type { ConflictPolicy } from './edits.ts';
 import type { Outcome, ResyncReason } from './outbox.ts';
 import type { RemoteRecord } from './records.ts';
-import type { Author, Role } from './replica.ts';
+import type { Role } from './replica.ts';
 
 /** A dataset by id, or by a name among the identity's own. */
 export type DatasetRef = { readonly name: string } | { readonly id: string };
@@ -57,7 +57,6 @@ export interface Commit {
   readonly previous: string;
   readonly checkpoint: string;
   readonly version: number;
-  readonly author: Author | null;
   readonly records: readonly RemoteRecord[];
 }
 
@@ -66,7 +65,8 @@ export interface ChangesData {
     | { readonly __typename: 'Ready'; readonly resumed: boolean }
     | Commit
     | ResyncRequired
-    | { readonly __typename: 'DatasetDeleted' | 'AccessEnded'; readonly datasetId: string };
+    | { readonly __typename: 'DatasetDeleted'; readonly datasetId: string }
+    | { readonly __typename: 'AccessEnded' };
 }
 
 export interface ViewerData {
@@ -92,7 +92,7 @@ export const PULL = `query Pull($dataset:DatasetRef!,$since:Checkpoint!){dataset
 changes(dataset:$dataset,since:$since){__typename ...on ChangePage{${PAGE}}${RESYNC}}}${RECORD}`;
 
 export const CHANGES = `subscription Changes($dataset:DatasetRef!,$since:Checkpoint){datasetChanges(dataset:$dataset,since:$since){__typename
-...on Ready{resumed}...on Commit{datasetId previous checkpoint version author{identityId deviceId}records{...R}}
-${RESYNC}...on DatasetDeleted{datasetId}...on AccessEnded{datasetId}}}${RECORD}`;
+...on Ready{resumed}...on Commit{datasetId previous checkpoint version records{...R}}
+${RESYNC}...on DatasetDeleted{datasetId}}}${RECORD}`;
 
 export const VIEWER = 'query Viewer{viewer{identityId deviceId guest limits{changesPerSync}}}';

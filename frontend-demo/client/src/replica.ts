@@ -2,7 +2,7 @@
 
 import { applied, overlaid, type ConflictPolicy, type Edit } from './edits.ts';
 import { frozen, type Json, type JsonObject } from './json.ts';
-import { isBefore } from './operations.ts';
+import { order } from './operations.ts';
 
 /** The checkpoint of a device that has nothing. */
 export const START = 'start';
@@ -114,8 +114,8 @@ export function view(replica: Replica): ReadonlyMap<string, Json> {
         values.set(edit.key, applied(edit, values.get(edit.key)));
       }
     }
-    const seen = [...values].filter((entry): entry is [string, Json] => entry[1] !== undefined);
-    known = new Map(seen.sort(([a], [b]) => (isBefore(a, b) ? -1 : 1)).map(([key, value]) => [key, frozen(value)]));
+    const seen = [...values].flatMap(([key, value]) => (value === undefined ? [] : [[order(key), key, frozen(value)] as const]));
+    known = new Map(seen.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, key, value]) => [key, value]));
     views.set(replica, known);
   }
   return known;
