@@ -4,8 +4,6 @@ import { defineConfig } from 'vite';
 const page = (name: string) => resolve(import.meta.dirname, name);
 
 export default defineConfig({
-  // The server has one place for the assets of both pages: /graphiql/assets.
-  base: '/graphiql/',
   build: {
     // Nothing goes into data: URLs, so that the server can send a strict content security policy.
     assetsInlineLimit: 0,

@@ -162,10 +162,10 @@ def prepared_secret(settings: Settings) -> SigningSecret:
     return secret
 
 
-def dev_token(settings: Settings, secret: SigningSecret, device: DeviceId) -> str:
-    """A token for trying out."""
+def dev_token(settings: Settings, secret: SigningSecret, identity: str | None, device: DeviceId) -> str:
+    """A token for trying out; of no identity: of the one for development. Raises InvalidInput."""
     tenant = NO_TENANT if settings.tenant_claim is None else DEV_TENANT
-    viewer = Viewer(identity=identity_id(DEV_IDENTITY, tenant), device=device)
+    viewer = Viewer(identity=identity_id(identity or DEV_IDENTITY, tenant), device=device)
     lifetime = timedelta(days=settings.token_lifetime_days)
     return mint(secret.value, viewer, lifetime, utc_now(), tenant_claim=settings.tenant_claim)
 

@@ -15,6 +15,7 @@ from syncline.collector import short_collections
 from syncline.config import Settings
 from syncline.core.ids import DeviceId
 from syncline.errors import StartRefused
+from syncline.web.pages import built
 from syncline.web.server import BACKLOG, Server, make_server
 
 _log = logs.get_logger(__name__)
@@ -51,11 +52,16 @@ def announce(settings: Settings, listening: socket.socket) -> None:
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     place = settings.data if settings.database_url is None else "PostgreSQL"
     lines = [f"Syncline {__version__}, data in {place}", f"  GraphQL   {address}/graphql (HTTP and WebSocket)"]
-    if settings.graphiql:
-        lines += [f"  GraphiQL  {address}/graphiql", f"  Demo      {address}/demo"]
+    with_pages = settings.graphiql and built()
+    if with_pages:
+        lines.append(f"  GraphiQL  {address}/graphiql")
     if settings.dev:
-        token = dev_token(settings, prepared_secret(settings), _DEV_DEVICE)
+        token = dev_token(settings, prepared_secret(settings), None, _DEV_DEVICE)
         lines += [f"  Token of identity {DEV_IDENTITY!r}:", token]
+    if with_pages and settings.dev:
+        lines.append(f"Open {address}/ in a browser: the demo.")
+    elif settings.graphiql and not with_pages:
+        lines.append("The demo and GraphiQL were left out: with Node 20.19 or newer, `make run` builds them.")
     print("\n".join(lines), flush=True)  # noqa: T201 # this is what the command says, not a log
     if not settings.dev:
         # Whoever tries it out has just read it.

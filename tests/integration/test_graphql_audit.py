@@ -55,7 +55,16 @@ async def test_suggestions_of_fields_tell_only_what_introspection_does(client: h
 @pytest.mark.parametrize(
     "path",
     [
-        *("/graphiql", "/demo", "/demo/token", "/graphiql/config", "/playground", "/altair", "/voyager", "/console"),
+        *(
+            "/graphiql",
+            "/assets/a.js",
+            "/demo/token",
+            "/graphiql/config",
+            "/playground",
+            "/altair",
+            "/voyager",
+            "/console",
+        ),
         *("/debug", "/.env", "/.git/config", "/server-status", "/docs", "/openapi.json", "/graphql/", "/metrics/"),
         *("/graphiql/assets/../../pages.py", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/static/..%2f..%2fapp.py"),
     ],

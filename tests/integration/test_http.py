@@ -225,7 +225,10 @@ async def test_a_server_whose_store_is_gone_is_not_ready(tmp_path: Path) -> None
 
 
 async def test_pages_are_off_unless_asked_for(client: httpx.AsyncClient) -> None:
-    assert [(await client.get(path)).status_code for path in ("/graphiql", "/graphiql/config", "/demo")] == [404] * 3
+    assert [(await client.get(path)).status_code for path in ("/graphiql", "/graphiql/config", "/assets/a.js")] == [
+        404
+    ] * 3
+    assert "Demo" not in (await client.get("/")).text
     assert (await client.post("/demo/token", json={"device": "a"})).status_code == 404
 
 
@@ -250,7 +253,7 @@ async def dev(tmp_path: Path, static: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 async def test_in_development_the_pages_come_with_a_token(dev: httpx.AsyncClient) -> None:
     assert "GraphiQL" in (await dev.get("/graphiql")).text
-    assert "Demo" in (await dev.get("/demo")).text
+    assert "Demo" in (await dev.get("/")).text
     config = (await dev.get("/graphiql/config")).json()
     assert config["graphqlPath"] == "/graphql"
     for token in (config["token"], (await dev.post("/demo/token", json={"device": "tablet"})).json()["token"]):
@@ -258,8 +261,28 @@ async def test_in_development_the_pages_come_with_a_token(dev: httpx.AsyncClient
         assert answer.status_code == 200
 
 
+async def test_in_development_one_can_be_whoever_one_likes(dev: httpx.AsyncClient) -> None:
+    async def who(token: str) -> str:
+        headers = {"authorization": f"Bearer {token}"}
+        answer = await dev.post("/graphql", json={"query": "{ viewer { identityId } }"}, headers=headers)
+        return str(answer.json()["data"]["viewer"]["identityId"])
+
+    made = (await dev.post("/demo/token", json={"device": "tablet", "identity": "ben"})).json()["token"]
+    assert await who(made) == "ben"
+    assert await who((await dev.get("/graphiql/config", params={"identity": "ana"})).json()["token"]) == "ana"
+    for bad in ("", "a\u0000", "x" * 1_000):
+        refused = await dev.post("/demo/token", json={"device": "tablet", "identity": bad})
+        assert (refused.status_code, "identity" in refused.text) == (400, True) if bad else (200, False)
+
+
+async def test_the_demo_may_run_nothing_from_elsewhere(dev: httpx.AsyncClient) -> None:
+    policy = (await dev.get("/")).headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
 async def test_assets_are_kept_for_good_and_pages_are_not(dev: httpx.AsyncClient) -> None:
-    assert "immutable" in (await dev.get("/graphiql/assets/app-1a2b.js")).headers["cache-control"]
+    assert "immutable" in (await dev.get("/assets/app-1a2b.js")).headers["cache-control"]
     page = await dev.get("/graphiql")
     assert page.headers["cache-control"] == "no-cache"
     assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
@@ -270,7 +293,7 @@ async def test_assets_are_kept_for_good_and_pages_are_not(dev: httpx.AsyncClient
     "path", ["..%2f..%2fsecret", "%00", "x" * 5_000, "../graphiql.html", "nope.js", "%2e%2e/index.html"]
 )
 async def test_no_other_file_is_served(dev: httpx.AsyncClient, path: str) -> None:
-    assert (await dev.get(f"/graphiql/assets/{path}")).status_code in (400, 404)
+    assert (await dev.get(f"/assets/{path}")).status_code in (400, 404)
 
 
 @pytest.mark.parametrize(
@@ -296,11 +319,11 @@ async def test_pages_that_are_not_built_say_how(tmp_path: Path) -> None:
     options = WebOptions(with_pages=True, static=tmp_path / "none")
     with web_server(tmp_path, options) as server:
         async with httpx.AsyncClient(base_url=server.http_url) as client:
-            for path in ("/graphiql", "/demo"):
+            for path, status in (("/graphiql", 404), ("/", 200)):
                 page = await client.get(path)
-                assert (page.status_code, "make run" in page.text) == (404, True)
-            assert (await client.get("/graphiql/assets/a.js")).status_code == 404
+                assert (page.status_code, "make run" in page.text) == (status, True)
+            assert (await client.get("/assets/a.js")).status_code == 404
             assert (await client.get("/graphiql/config")).json()["token"] is None
             assert (await client.post("/demo/token", json={"device": "a"})).status_code == 404
-            assert "GraphiQL" in (await client.get("/")).text
+            assert "/graphql" in (await client.get("/")).text
         assert server.errors == []

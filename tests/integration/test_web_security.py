@@ -50,9 +50,9 @@ async def client(server: WebServer) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        *(("GET", path) for path in ("/", "/graphiql", "/graphiql/config", "/demo", "/graphiql/assets/a.js")),
-        *(("GET", path) for path in ("/livez", "/readyz", "/metrics", "/nope", "/graphiql/assets/nope")),
-        *(("GET", path) for path in ("/graphql", "/graphql?query={__typename}", "/graphiql/assets/%00")),
+        *(("GET", path) for path in ("/", "/graphiql", "/graphiql/config", "/assets/a.js")),
+        *(("GET", path) for path in ("/livez", "/readyz", "/metrics", "/nope", "/assets/nope")),
+        *(("GET", path) for path in ("/graphql", "/graphql?query={__typename}", "/assets/%00")),
         *((method, "/graphql") for method in ("POST", "PUT", "TRACE", "OPTIONS", "DELETE", "HEAD")),
         ("POST", "/demo/token"),
     ],
@@ -69,7 +69,7 @@ async def test_every_answer_has_the_security_headers(client: httpx.AsyncClient, 
 async def test_only_what_is_the_same_for_all_may_be_cached(client: httpx.AsyncClient) -> None:
     for path in ("/graphql?query={__typename}", "/graphiql/config", "/livez", "/metrics", "/nope"):
         assert (await client.get(path)).headers["cache-control"] == "no-store"
-    assert "immutable" in (await client.get("/graphiql/assets/a.js")).headers["cache-control"]
+    assert "immutable" in (await client.get("/assets/a.js")).headers["cache-control"]
 
 
 async def test_a_refusal_for_the_host_has_the_headers_too(client: httpx.AsyncClient) -> None:

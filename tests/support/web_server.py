@@ -23,7 +23,7 @@ from syncline.api.schema import graphql_schema
 from syncline.auth.guest_tokens import GuestAuthenticator
 from syncline.auth.tokens import TokenAuthenticator, mint
 from syncline.bus.local import LocalBus
-from syncline.core.ids import DeviceId, IdentityId
+from syncline.core.ids import DeviceId, IdentityId, identity_id
 from syncline.core.limits import Limits
 from syncline.core.model import Viewer
 from syncline.metrics import Metrics
@@ -167,7 +167,7 @@ def web_server(folder: Path, options: WebOptions | None = None) -> Iterator[WebS
             bus_is_up=lambda: options.bus_is_up,
             with_metrics=True,
             with_pages=options.with_pages,
-            mint=(lambda device: a_token(device=device)) if options.dev else None,
+            mint=_minted if options.dev else None,
             loopback_only=options.dev,
             origins=options.origins,
             static=options.static,
@@ -243,3 +243,7 @@ def _config(app: Any, options: WebOptions) -> uvicorn.Config:
         log_config=None,
         timeout_graceful_shutdown=15,
     )
+
+
+def _minted(identity: str | None, device: DeviceId) -> str:
+    return a_token(identity_id(identity or "alice"), device)

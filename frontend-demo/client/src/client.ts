@@ -6,7 +6,7 @@ import { connected, request, type Auth, type LinkStatus, type Variables } from '
 import { told } from './listeners.ts';
 import { localDataset, type LocalDataset, type Written } from './local.ts';
 import { VIEWER, type DatasetInfo, type DatasetRef, type ViewerData } from './protocol.ts';
-import { acceptInvitation, datasets, type DatasetScope } from './sharing.ts';
+import { acceptInvitation, datasets, watchSharing, type DatasetScope, type SharingEvent } from './sharing.ts';
 import type { Storage } from './storage.ts';
 import { tabsLink, type LinkMessage, type TabsLink } from './tabs.ts';
 
@@ -23,6 +23,8 @@ export interface ClientOptions {
   /** Milliseconds that an automatic sync waits for further edits. */
   readonly debounce?: number;
   readonly onStatus?: (status: LinkStatus) => void;
+  /** Is told what becomes of this identity's access to others' datasets. */
+  readonly onSharing?: (event: SharingEvent) => void;
   readonly onTrace?: (trace: Trace) => void;
   /** Where there is no global one. */
   readonly WebSocket?: unknown;
@@ -52,7 +54,7 @@ export class Client {
   }
 
   async #open(): Promise<Context> {
-    const { url, auth, WebSocket, storage = indexedDb(), automatic = true, deviceId: asked, onTrace } = this.#options;
+    const { url, auth, WebSocket, storage = indexedDb(), automatic = true, deviceId: asked, onTrace, onSharing } = this.#options;
     const closing = this.#closing.signal;
     const store = await storage.open();
     closing.addEventListener('abort', () => store.close());
@@ -67,6 +69,15 @@ export class Client {
     const trace: Context['trace'] = (kind, dataset, facts) => onTrace?.({ kind, at: Date.now(), dataset, ...facts });
     const context: Context = { store, link, closing, trace, session: () => this.#identify(context) };
     link.status.listen((status) => this.#linked(status, trace));
+    if (automatic) {
+      watchSharing(link, (event) => {
+        const local = this.#locals.get(localKey({ id: event.datasetId }));
+        if (event.role) {
+          void local?.update((draft) => (draft.head = { ...draft.head, role: event.role }), 'elsewhere');
+        }
+        onSharing?.(event);
+      });
+    }
     if (!this.#online) {
       link.setOnline(false);
     }
@@ -182,6 +193,11 @@ export class Client {
 
   status(): LinkStatus {
     return this.#status.value;
+  }
+
+  /** False: it was told to stay offline. */
+  get online(): boolean {
+    return this.#link?.online ?? this.#online;
   }
 
   /** Be told when the status is another one. */

@@ -13,6 +13,6 @@ export { keepMine, keepTheirs, type Decision, type Keep, type ResyncReason } fro
 export type { Presence, Present } from './presence.ts';
 export type { DatasetInfo, DatasetRef } from './protocol.ts';
 export type { Author, Role } from './replica.ts';
-export type { DatasetScope, Invitation, Member, NewInvitation, Sharing } from './sharing.ts';
+export type { DatasetScope, Invitation, Member, NewInvitation, Sharing, SharingEvent } from './sharing.ts';
 export type { Storage, Store } from './storage.ts';
 export type { Conflict, Handlers, State, SyncReport } from './synchronize.ts';

@@ -99,7 +99,8 @@ export function keepLive(opened: Opened, handlers: Handlers, debounce: number): 
     say('catching up');
     try {
       await opened.session();
-      if (local.replica.head.resyncing) {
+      // What one's role is in others' datasets is only told while one is connected.
+      if (local.replica.head.resyncing || 'id' in ref) {
         await catchUp();
       }
     } catch (cause) {

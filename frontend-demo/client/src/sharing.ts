@@ -29,6 +29,7 @@ export interface NewInvitation {
 
 export type DatasetScope = 'ALL' | 'OWNED' | 'SHARED';
 
+const AGAIN_MS = 2_000;
 const MEMBER = '{identityId role since}';
 const INVITATION = '{id role usesLeft createdAt expiresAt}';
 
@@ -73,6 +74,41 @@ const paged = (selection: string): string => `{nodes${selection}pageInfo{hasNext
 
 export const datasets = (link: Link, scope: DatasetScope): Promise<readonly DatasetInfo[]> =>
   all((after) => field<Paged<DatasetInfo>>(link, 'query', 'datasets', { scope, after }, paged(INFO)));
+
+/** What became of this identity's access to a dataset. */
+export interface SharingEvent {
+  readonly kind: 'granted' | 'role changed' | 'ended';
+  readonly datasetId: string;
+  readonly name?: string;
+  readonly role?: Role;
+}
+
+const KINDS: Readonly<Record<string, SharingEvent['kind']>> = {
+  AccessGranted: 'granted',
+  RoleChanged: 'role changed',
+  AccessEnded: 'ended',
+};
+const ACCESS = '{datasetId name role}';
+const SHARING = `subscription{identityChanges(skipOwn:true){__typename ...on AccessGranted${ACCESS}...on RoleChanged${ACCESS}...on AccessEnded{datasetId}}}`;
+
+/** Tell what becomes of this identity's access from now on, over whatever connection. */
+export function watchSharing(link: Link, tell: (event: SharingEvent) => void): void {
+  const watch = () => {
+    if (link.status.value.state === 'live') {
+      link.subscribe<{ identityChanges: Omit<SharingEvent, 'kind'> & { readonly __typename: string } }>(SHARING, {}, {
+        next: ({ identityChanges: { __typename, ...facts } }) => {
+          const kind = KINDS[__typename];
+          if (kind) {
+            tell({ kind, ...facts });
+          }
+        },
+        ended: ({ retryable }, lost) => void (retryable && !lost && setTimeout(watch, AGAIN_MS)),
+      });
+    }
+  };
+  link.status.listen(watch);
+  watch();
+}
 
 export const acceptInvitation = (link: Link, code: string): Promise<DatasetInfo> =>
   field(link, 'mutation', 'acceptInvitation', { code }, INFO);

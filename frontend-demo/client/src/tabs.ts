@@ -151,7 +151,10 @@ export function tabsLink(store: Store, options: SocketOptions): TabsLink {
     },
     heard(message) {
       if (message.link === 'online') {
-        goOnline(message.online);
+        if (message.online !== online) {
+          goOnline(message.online);
+          status.set(status.value);
+        }
       } else if (socket) {
         serve(socket, message);
       } else if (message.link === 'status') {

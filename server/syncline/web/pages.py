@@ -1,4 +1,4 @@
-"""GraphiQL and the demo: pages that the frontend build puts into ``web/static``."""
+"""The demo and GraphiQL: pages that the frontend build puts into ``web/static``."""
 
 from __future__ import annotations
 
@@ -17,11 +17,24 @@ from syncline.errors import InvalidInput
 from syncline.web.negotiation import is_json
 
 STATIC = Path(__file__).parent / "static"
+HOW_TO_BUILD = "with Node 20.19 or newer, <code>make run</code> builds them"
 
-MintToken = Callable[[DeviceId], str]
-"""A token of the development identity, for a device."""
+MintToken = Callable[[str | None, DeviceId], str]
+"""A token of an identity (None: the one for development), for a device. Raises InvalidInput."""
 
-_CONTENT_SECURITY_POLICY = "; ".join(
+_DEMO_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+    )
+)
+_GRAPHIQL_POLICY = "; ".join(
     (
         "default-src 'self'",
         # The editor compiles its grammars and runs its language services in workers made of blobs.
@@ -36,22 +49,20 @@ _CONTENT_SECURITY_POLICY = "; ".join(
         "form-action 'self'",
     )
 )
-_HEADERS = {"content-security-policy": _CONTENT_SECURITY_POLICY, "cache-control": "no-cache"}
-_DEVICE_BODY_BYTES = 4096
-
-_NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Not built</title>
-<h1>This page is not built</h1><p><code>make run</code> builds the pages and starts the server.</p></html>"""
+_BODY_BYTES = 4096
 
 _LANDING = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Syncline</title>
 <h1>Syncline</h1><p>A real-time GraphQL sync server. Its API is at <code>/graphql</code>, over HTTP and WebSocket.</p>
-{links}</html>"""
+{remark}</html>"""
+_NOT_BUILT = f"<p>The demo and GraphiQL are not built: {HOW_TO_BUILD}.</p>"
 
 
-class _DeviceBody(msgspec.Struct, frozen=True):
+class _TokenBody(msgspec.Struct, frozen=True):
     device: str
+    identity: str | None = None
 
 
-_device_body = msgspec.json.Decoder(_DeviceBody)
+_token_body = msgspec.json.Decoder(_TokenBody)
 
 
 class _Assets(StaticFiles):
@@ -72,36 +83,48 @@ class _Assets(StaticFiles):
         return await super().get_response(path, scope)
 
 
-def landing(*, with_pages: bool) -> Route:
-    """The page at ``/``."""
-    links = '<p><a href="/graphiql">GraphiQL</a> · <a href="/demo">Demo</a></p>' if with_pages else ""
+def built(static: Path = STATIC) -> bool:
+    """Whether there are pages to serve."""
+    return (static / "index.html").is_file()
+
+
+def landing(*, remark: str = "") -> Route:
+    """The page at ``/`` where there is no demo."""
+    headers = {"content-security-policy": _DEMO_POLICY, "cache-control": "no-cache"}
 
     async def page(_request: Request) -> Response:
-        return HTMLResponse(_LANDING.format(links=links), headers=_HEADERS)
+        return HTMLResponse(_LANDING.format(remark=remark), headers=headers)
 
     return Route("/", page)
 
 
 def pages(mint: MintToken | None, *, static: Path = STATIC) -> list[BaseRoute]:
-    """The routes of GraphiQL and the demo. ``mint`` hands out tokens to whoever asks: for development only."""
+    """The routes of the demo and GraphiQL. ``mint`` hands out tokens to whoever asks: for development only."""
 
-    def file(name: str) -> Callable[[Request], Response]:
+    def file(name: str, policy: str) -> Callable[[Request], Response]:
+        headers = {"content-security-policy": policy, "cache-control": "no-cache"}
+
         def page(_request: Request) -> Response:
             if not (static / name).is_file():
-                return HTMLResponse(_NOT_BUILT, 404, headers=_HEADERS)
-            return FileResponse(static / name, headers=_HEADERS)
+                return HTMLResponse(_LANDING.format(remark=_NOT_BUILT), 404, headers=headers)
+            return FileResponse(static / name, headers=headers)
 
         return page
 
-    async def config(_request: Request) -> Response:
-        token = None if mint is None else mint(DeviceId("graphiql"))
-        return JSONResponse({"graphqlPath": "/graphql", "token": token}, headers={"cache-control": "no-store"})
+    async def config(request: Request) -> Response:
+        headers = {"cache-control": "no-store"}
+        identity = request.query_params.get("identity")
+        try:
+            token = None if mint is None else mint(identity, DeviceId("graphiql"))
+        except InvalidInput as error:
+            return JSONResponse({"error": error.message}, 400, headers)
+        return JSONResponse({"graphqlPath": "/graphql", "token": token}, headers=headers)
 
     routes: list[BaseRoute] = [
-        Route("/graphiql", file("graphiql.html")),
+        Route("/", file("index.html", _DEMO_POLICY)) if built(static) else landing(remark=_NOT_BUILT),
+        Route("/graphiql", file("graphiql.html", _GRAPHIQL_POLICY)),
         Route("/graphiql/config", config),
-        Mount("/graphiql/assets", _Assets(directory=static / "assets", check_dir=False)),
-        Route("/demo", file("index.html")),
+        Mount("/assets", _Assets(directory=static / "assets", check_dir=False)),
     ]
     if mint is not None:
         routes.append(_token_route(mint))
@@ -116,14 +139,15 @@ def _token_route(mint: MintToken) -> Route:
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
-            if len(body) > _DEVICE_BODY_BYTES:
+            if len(body) > _BODY_BYTES:
                 return JSONResponse({"error": "the body is too large"}, 413, headers)
         try:
-            device = device_id(_device_body.decode(bytes(body)).device)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            return JSONResponse({"error": 'send {"device": "NAME"}'}, 400, headers)
+            asked = _token_body.decode(bytes(body))
+            token = mint(asked.identity, device_id(asked.device))
         except InvalidInput as error:
             return JSONResponse({"error": error.message}, 400, headers)
-        return JSONResponse({"token": mint(device)}, headers=headers)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return JSONResponse({"error": 'send {"device": "NAME", "identity": "NAME"}'}, 400, headers)
+        return JSONResponse({"token": token}, headers=headers)
 
     return Route("/demo/token", token, methods=["POST"])

@@ -50,7 +50,6 @@ def web_app(
         Route(GRAPHQL_PATH, GraphqlHttp(backend)),
         Route("/livez", livez),
         Route("/readyz", Readiness(store, lambda: sockets.draining, bus_is_up).check),
-        landing(with_pages=with_pages),
         *guest_routes(backend),
     ]
     if identity_data is not None:
@@ -59,6 +58,8 @@ def web_app(
         routes.append(Route("/metrics", MetricsPage(backend.metrics).page))
     if with_pages:
         routes += pages(mint, static=static)
+    else:
+        routes.append(landing())
     # Around all of it, so that no answer goes without them, an unexpected failure's neither.
     requests = SecurityHeaders(with_cors(Starlette(routes=routes), origins))
 

@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { buildSchema, getVariableValues, Kind, parse, validate, type DocumentNode } from 'graphql';
 
-import * as demo from '../src/demo/protocol.ts';
 import { examples } from '../src/graphiql/examples.ts';
 
 // npm runs this in the folder of the workspace.
@@ -36,9 +35,3 @@ test('the examples have different names, for their tabs', () => {
 test('the first example has no variables, since GraphiQL does not show those of the first tab', () => {
   assert.equal(examples[0]?.variables, undefined);
 });
-
-for (const name of ['SYNC', 'CHANGES', 'DATASET_CHANGES', 'DELETE_DATASET'] as const) {
-  test(`the demo's operation ${name} is valid against the schema`, () => {
-    assert.deepEqual(validate(schema, parse(demo[name])), []);
-  });
-}

@@ -1,0 +1,40 @@
+import { useActivity } from '../activity.ts';
+import type { Device } from '../identities.ts';
+import { ConflictDialog } from '../ui/ConflictDialog.tsx';
+import { Status } from '../ui/Status.tsx';
+import { OnlineSwitch } from '../ui/OnlineSwitch.tsx';
+import { useFollowed } from '../ui/useFollowed.ts';
+import { PROFILE, READING, textOf, withText } from './books.ts';
+import { Profile } from './Profile.tsx';
+import { ReadingList } from './ReadingList.tsx';
+
+/** A device of Ana's, with its own store and its own way to the server. */
+export function DeviceFrame({ device }: { readonly device: Device }) {
+  const { label, client } = device;
+  const reading = useFollowed(client, label, READING, READING);
+  const profile = useFollowed(client, label, PROFILE, PROFILE);
+  const last = useActivity().deliveries.findLast((delivery) => delivery.device === label);
+
+  return (
+    <section className="device" aria-label={label}>
+      <header>
+        <h2>{label}</h2>
+        <Status of={client} />
+        <span className="latency soft numbers">
+          {last === undefined ? null : <span key={last.id}>{Math.max(1, Math.round(last.milliseconds))} ms</span>}
+        </span>
+        <OnlineSwitch client={client} />
+      </header>
+      {reading && profile ? (
+        <>
+          <ReadingList dataset={reading} />
+          <Profile dataset={profile} device={label} />
+          <ConflictDialog device={label} dataset={profile} textOf={textOf} withText={(conflict, said) => withText('value' in conflict.theirs ? conflict.theirs.value : undefined, said)} />
+          <ConflictDialog device={label} dataset={reading} textOf={textOf} withText={(conflict, said) => withText('value' in conflict.theirs ? conflict.theirs.value : undefined, said)} />
+        </>
+      ) : (
+        <p className="soft">Opening …</p>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,53 @@
+import { useState } from 'react';
+import { ANA, deviceOf, type Device } from '../identities.ts';
+import { PROFILE } from './books.ts';
+import { DeviceFrame } from './DeviceFrame.tsx';
+
+const NICKNAMES = ['Ana the Swift', 'Captain Ana', 'Ana of the Night Train', 'Professor Ana', 'Ana Unlimited'];
+const pick = (but?: string): string => {
+  const others = NICKNAMES.filter((name) => name !== but);
+  return others[Math.floor(Math.random() * others.length)]!;
+};
+
+/** Both devices change the same field while neither can see the other; the second to come back is asked. */
+async function makeConflict(phone: Device, laptop: Device): Promise<void> {
+  const [onPhone, onLaptop] = await Promise.all([phone, laptop].map(({ client }) => client.dataset(PROFILE)));
+  await onPhone!.synchronize();
+  await onLaptop!.synchronize();
+  [phone, laptop].forEach(({ client }) => client.disconnect());
+  const name = pick();
+  await onPhone!.merge('me', { name });
+  await onLaptop!.merge('me', { name: pick(name) });
+  phone.client.connect();
+  await onPhone!.synchronize();
+  laptop.client.connect();
+}
+
+export function DevicesView() {
+  const [phone, laptop] = [deviceOf(ANA, 'Phone'), deviceOf(ANA, 'Laptop')];
+  const [trouble, setTrouble] = useState<string>();
+  return (
+    <>
+      <div className="intro">
+        <p>
+          Two devices of one person. Each keeps its own copy, works offline, and gets what the other does. Switch one
+          offline, edit on both, and switch it on again.
+        </p>
+        <button
+          type="button"
+          onClick={() => {
+            setTrouble(undefined);
+            makeConflict(phone, laptop).catch((error: unknown) => setTrouble(String(error)));
+          }}
+        >
+          Make a conflict
+        </button>
+      </div>
+      {trouble === undefined ? null : <p role="alert">{trouble}</p>}
+      <div className="side-by-side">
+        <DeviceFrame device={phone} />
+        <DeviceFrame device={laptop} />
+      </div>
+    </>
+  );
+}

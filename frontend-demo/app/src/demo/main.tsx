@@ -1,0 +1,6 @@
+import './page.css';
+
+import { createRoot } from 'react-dom/client';
+import { App } from './App.tsx';
+
+createRoot(document.getElementById('app') as HTMLElement).render(<App />);
