@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import BrowserContext, Page, async_playwright, expect
 
 from syncline.web.pages import STATIC
 from tests.support.server import RunningServer, running_server
@@ -28,24 +28,12 @@ expect.set_options(timeout=20_000)
 
 
 class Visit:
-    """Somebody's browser with a storage of its own, and what went wrong in it. Its pages are its tabs."""
+    """A browser window, and what went wrong in it."""
 
-    def __init__(self, browser: Browser, context: BrowserContext, server: RunningServer) -> None:
+    def __init__(self, context: BrowserContext, server: RunningServer) -> None:
         self.context = context
         self.address = server.url.removesuffix("/graphql")
         self.troubles: list[str] = []
-        self._browser = browser
-        self._server = server
-        context.set_default_timeout(20_000)
-
-    @classmethod
-    async def begin(cls, browser: Browser, server: RunningServer) -> Visit:
-        """A browser as a desk has it, with light colours."""
-        return cls(browser, await browser.new_context(viewport={"width": 1400, "height": 900}), server)
-
-    async def somebody_else(self) -> Visit:
-        """Another browser, which knows nothing of what is kept in this one."""
-        return await self.begin(self._browser, self._server)
 
     async def open(self, path: str) -> Page:
         page = await self.context.new_page()
@@ -73,5 +61,7 @@ async def visit(server: RunningServer) -> AsyncIterator[Visit]:
     assert chromium, "no Chromium: install it (Debian: apt-get install chromium)"
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield await Visit.begin(browser, server)
+        visit = Visit(await browser.new_context(viewport={"width": 1400, "height": 900}), server)
+        visit.context.set_default_timeout(20_000)
+        yield visit
         await browser.close()

@@ -8,6 +8,7 @@ import { same, type Json } from './json.ts';
 import type { LinkStatus } from './link.ts';
 import type { DatasetStatus } from './live.ts';
 import type { Presence, Present } from './presence.ts';
+import type { Role } from './replica.ts';
 import type { Conflict } from './synchronize.ts';
 
 /** The dataset; `undefined` until it is open. `options` count for the first who opens it. */
@@ -64,6 +65,10 @@ export const useEntries = (dataset: Dataset | undefined, prefix = ''): readonly 
   useRead(dataset, (open) => open.entries(prefix), NONE as readonly (readonly [string, Json])[], (a, b) =>
     a.length === b.length && a.every(([key, value], at) => key === b[at]![0] && same(value, b[at]![1])),
   );
+
+/** The identity's standing, as far as this device knows. */
+export const useRole = (dataset: Dataset | undefined): Role | undefined =>
+  useRead<Role | undefined>(dataset, (open) => open.role, undefined, Object.is);
 
 export const usePending = (dataset: Dataset | undefined): readonly Edit[] =>
   useRead(dataset, (open) => open.pending(), NONE as readonly Edit[], sameItems);

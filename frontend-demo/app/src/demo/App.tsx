@@ -1,7 +1,7 @@
 import { useEffect, useState, useSyncExternalStore } from 'react';
 import { BoardView, VisitorView } from './board/BoardView.tsx';
 import { DevicesView } from './devices/DevicesView.tsx';
-import { ANA } from './identities.ts';
+import { ANA, useNoTokens } from './identities.ts';
 import { UnderneathView } from './underneath/UnderneathView.tsx';
 
 const VIEWS = [
@@ -61,6 +61,12 @@ export function App() {
         </button>
       </header>
       <main>
+        {useNoTokens() ? (
+          <p role="alert" className="notice">
+            This server hands out no tokens, so the devices stay offline. Start it for trying out:{' '}
+            <code>syncline serve --dev</code>
+          </p>
+        ) : null}
         {joins ? (
           <VisitorView code={hash.slice(JOIN.length)} />
         ) : current === 'board' ? (

@@ -1,9 +1,21 @@
 /** Who the page can be, and how it gets tokens for them. Only a server in dev mode hands these out. */
 
 import { createClient, indexedDb, type Client, type Trace } from '@syncline/client';
+import { useSyncExternalStore } from 'react';
 import { recordTrace } from './activity.ts';
 
-export class NoDevServer extends Error {}
+let refused = false;
+const listeners = new Set<() => void>();
+
+/** Whether the server hands out no tokens. */
+export const useNoTokens = (): boolean =>
+  useSyncExternalStore(
+    (changed) => {
+      listeners.add(changed);
+      return () => listeners.delete(changed);
+    },
+    () => refused,
+  );
 
 async function tokenFor(identity: string, device: string): Promise<string> {
   const response = await fetch('/demo/token', {
@@ -11,9 +23,8 @@ async function tokenFor(identity: string, device: string): Promise<string> {
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ identity, device }),
   });
-  if (response.status === 404) {
-    throw new NoDevServer('This demo needs a server in dev mode: syncline serve --dev');
-  }
+  refused = response.status === 404;
+  listeners.forEach((listener) => listener());
   if (!response.ok) {
     throw new Error(`the server answered ${response.status}`);
   }

@@ -1,4 +1,4 @@
-import { useStatus } from '@syncline/client/react';
+import { useRole, useStatus } from '@syncline/client/react';
 import { useState, type ReactNode } from 'react';
 import { nameOf, type Device } from '../identities.ts';
 import { ConflictDialog } from '../ui/ConflictDialog.tsx';
@@ -25,7 +25,7 @@ export function BoardPane(props: {
   const { reason } = useStatus(dataset);
   const [at, setAt] = useState<string | null>(null);
   const ended = reason?.code === 'ACCESS_ENDED' || reason?.code === 'DATASET_NOT_FOUND';
-  const role = dataset?.role ?? (typeof board === 'string' ? 'OWNER' : undefined);
+  const role = useRole(dataset) ?? (typeof board === 'string' ? 'OWNER' : undefined);
   return (
     <section className="device" aria-label={`${nameOf(identity)}’s board`}>
       <header>
