@@ -45,6 +45,8 @@ async def devices_are_live(page: Page) -> tuple[Locator, Locator]:
     phone, laptop = device(page, "Phone"), device(page, "Laptop")
     for place in (phone, laptop):
         await expect(status(place)).to_have_text("Live", timeout=40_000)
+        # The phone has made a profile, and the laptop has it.
+        await expect(place.get_by_label("Name")).to_be_enabled()
     return phone, laptop
 
 
@@ -265,7 +267,9 @@ async def test_the_timeline_tells_of_syncs_commits_and_conflicts(visit: Visit) -
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_nothing_stands_in_the_way_of_anybody(visit: Visit, scheme: Literal["light", "dark"], tmp_path: Path) -> None:
+async def test_nothing_stands_in_the_way_of_anybody(
+    visit: Visit, scheme: Literal["light", "dark"], tmp_path: Path
+) -> None:
     page = await visit.open("/")
     await page.emulate_media(color_scheme=scheme)
     await page.reload()
