@@ -45,6 +45,8 @@ async def devices_are_live(page: Page) -> tuple[Locator, Locator]:
     phone, laptop = device(page, "Phone"), device(page, "Laptop")
     for place in (phone, laptop):
         await expect(status(place)).to_have_text("Live", timeout=40_000)
+        # The phone has made a profile, and the laptop has it.
+        await expect(place.get_by_label("Name")).to_be_enabled()
     return phone, laptop
 
 

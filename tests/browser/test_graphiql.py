@@ -38,3 +38,14 @@ async def test_a_subscription_in_graphiql_shows_what_another_device_writes(visit
     assert response.json() == {"data": {"sync": {"__typename": "SyncApplied"}}}
     await expect(answer).to_contain_text('"seen"')
     assert visit.troubles == []
+
+
+async def test_a_mutation_in_graphiql_is_there_for_a_device(visit: Visit) -> None:
+    page = await visit.open("/graphiql?identity=ana")
+    editor = page.locator(".graphiql-query-editor")
+    await expect(editor).to_contain_text("identityId")
+    await page.get_by_role("tab", name="Sync", exact=True).click()
+    await expect(editor).to_contain_text("SyncInput!")
+    await page.get_by_role("button", name="Execute query").click()
+    await expect(page.locator(".graphiql-response")).to_contain_text('"SyncApplied"')
+    assert visit.troubles == []

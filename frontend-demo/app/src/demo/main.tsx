@@ -1,4 +1,4 @@
-import './page.css';
+import './styles/index.css';
 
 import { createRoot } from 'react-dom/client';
 import { App } from './App.tsx';

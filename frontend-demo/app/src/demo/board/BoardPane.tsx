@@ -5,7 +5,7 @@ import { ConflictDialog } from '../ui/ConflictDialog.tsx';
 import { OnlineSwitch } from '../ui/OnlineSwitch.tsx';
 import { Status } from '../ui/Status.tsx';
 import { useFollowed } from '../ui/useFollowed.ts';
-import { BOARD, cardText, withCardText } from './cards.ts';
+import { BOARD, cardText } from './cards.ts';
 import { Cards } from './Cards.tsx';
 import { People } from './People.tsx';
 
@@ -41,12 +41,7 @@ export function BoardPane(props: {
           <People dataset={dataset} at={at} textOf={(key) => cardText(dataset.get(key) ?? { text: 'a card' })} />
           <Cards dataset={dataset} mayEdit={role !== 'VIEWER'} onTyping={setAt} />
           {children?.(dataset)}
-          <ConflictDialog
-            device={nameOf(identity)}
-            dataset={dataset}
-            textOf={cardText}
-            withText={(conflict, text) => withCardText('value' in conflict.theirs ? conflict.theirs.value : undefined, text)}
-          />
+          <ConflictDialog device={nameOf(identity)} dataset={dataset} />
         </>
       )}
     </section>

@@ -6,7 +6,7 @@ import { useSharedBoard } from './useBoard.ts';
 /** Somebody whom the owner has invited, or may. `offered`: an invitation that came to hand. */
 export function Guest(props: { readonly device: Device; readonly offered: string | undefined; readonly joinsAtOnce?: boolean }) {
   const { device, offered, joinsAtOnce = false } = props;
-  const { ref, looked, trouble, join } = useSharedBoard(device.client, device.identity);
+  const { ref, opening, looked, trouble, join } = useSharedBoard(device.client, device.identity);
   const [code, setCode] = useState('');
   const joined = useRef<string>(undefined);
 
@@ -19,6 +19,7 @@ export function Guest(props: { readonly device: Device; readonly offered: string
 
   return (
     <BoardPane
+      key={opening}
       device={device}
       board={ref}
       without={(ended) => (

@@ -30,5 +30,3 @@ export const cardText = (value: Json): string => {
   const { text } = object(value);
   return typeof text === 'string' ? text : JSON.stringify(value);
 };
-
-export const withCardText = (value: Json | undefined, text: string): Json => ({ ...object(value ?? {}), text });

@@ -6,6 +6,8 @@ import { BOARD } from './cards.ts';
 export interface SharedBoard {
   /** None: nobody shares it with this identity, as far as is known. */
   readonly ref: { readonly id: string } | undefined;
+  /** Another number each time that it has to be opened anew. */
+  readonly opening: number;
   readonly looked: boolean;
   readonly trouble: string | undefined;
   readonly join: (code: string) => Promise<void>;
@@ -15,6 +17,7 @@ export interface SharedBoard {
 export function useSharedBoard(client: Client, identity: string): SharedBoard {
   const kept = `syncline-demo-board ${identity}`;
   const [id, setId] = useState(localStorage.getItem(kept) ?? undefined);
+  const [opening, setOpening] = useState(0);
   const [looked, setLooked] = useState(id !== undefined);
   const [trouble, setTrouble] = useState<string>();
   const { state } = useStatus(client);
@@ -50,7 +53,7 @@ export function useSharedBoard(client: Client, identity: string): SharedBoard {
         const joined = await client.acceptInvitation(code);
         // What was open of it may have ended with an earlier access.
         (await client.dataset({ id: joined.id })).close();
-        keep(undefined);
+        setOpening((before) => before + 1);
         keep(joined.id);
         setLooked(true);
       } catch (error) {
@@ -60,5 +63,5 @@ export function useSharedBoard(client: Client, identity: string): SharedBoard {
     [client, keep],
   );
 
-  return { ref: id === undefined ? undefined : { id }, looked, trouble, join };
+  return { ref: id === undefined ? undefined : { id }, opening, looked, trouble, join };
 }

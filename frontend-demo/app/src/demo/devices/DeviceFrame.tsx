@@ -4,7 +4,7 @@ import { ConflictDialog } from '../ui/ConflictDialog.tsx';
 import { Status } from '../ui/Status.tsx';
 import { OnlineSwitch } from '../ui/OnlineSwitch.tsx';
 import { useFollowed } from '../ui/useFollowed.ts';
-import { PROFILE, READING, textOf, withText } from './books.ts';
+import { PROFILE, READING } from './books.ts';
 import { Profile } from './Profile.tsx';
 import { ReadingList } from './ReadingList.tsx';
 
@@ -29,8 +29,8 @@ export function DeviceFrame({ device }: { readonly device: Device }) {
         <>
           <ReadingList dataset={reading} />
           <Profile dataset={profile} device={label} />
-          <ConflictDialog device={label} dataset={profile} textOf={textOf} withText={(conflict, said) => withText('value' in conflict.theirs ? conflict.theirs.value : undefined, said)} />
-          <ConflictDialog device={label} dataset={reading} textOf={textOf} withText={(conflict, said) => withText('value' in conflict.theirs ? conflict.theirs.value : undefined, said)} />
+          <ConflictDialog device={label} dataset={profile} />
+          <ConflictDialog device={label} dataset={reading} />
         </>
       ) : (
         <p className="soft">Opening …</p>

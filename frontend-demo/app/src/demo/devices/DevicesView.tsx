@@ -1,6 +1,7 @@
-import { useState } from 'react';
+import { useDataset, useStatus } from '@syncline/client/react';
+import { useEffect, useState } from 'react';
 import { ANA, deviceOf, type Device } from '../identities.ts';
-import { PROFILE } from './books.ts';
+import { beginProfile, PROFILE } from './books.ts';
 import { DeviceFrame } from './DeviceFrame.tsx';
 
 const NICKNAMES = ['Ana the Swift', 'Captain Ana', 'Ana of the Night Train', 'Professor Ana', 'Ana Unlimited'];
@@ -12,6 +13,9 @@ const pick = (but?: string): string => {
 /** Both devices change the same field while neither can see the other; the second to come back is asked. */
 async function makeConflict(phone: Device, laptop: Device): Promise<void> {
   const [onPhone, onLaptop] = await Promise.all([phone, laptop].map(({ client }) => client.dataset(PROFILE)));
+  [phone, laptop].forEach(({ client }) => client.connect());
+  await onPhone!.synchronize();
+  await beginProfile(onPhone!);
   await onPhone!.synchronize();
   await onLaptop!.synchronize();
   [phone, laptop].forEach(({ client }) => client.disconnect());
@@ -26,6 +30,16 @@ async function makeConflict(phone: Device, laptop: Device): Promise<void> {
 export function DevicesView() {
   const [phone, laptop] = [deviceOf(ANA, 'Phone'), deviceOf(ANA, 'Laptop')];
   const [trouble, setTrouble] = useState<string>();
+  const profile = useDataset(phone.client, PROFILE);
+  const { state } = useStatus(profile);
+
+  useEffect(() => {
+    // One of the devices makes it, once it knows that there is none.
+    if (profile && state === 'live') {
+      void beginProfile(profile);
+    }
+  }, [profile, state]);
+
   return (
     <>
       <div className="intro">
@@ -37,7 +51,7 @@ export function DevicesView() {
           type="button"
           onClick={() => {
             setTrouble(undefined);
-            makeConflict(phone, laptop).catch((error: unknown) => setTrouble(String(error)));
+            makeConflict(phone, laptop).catch((error: unknown) => setTrouble(error instanceof Error ? error.message : String(error)));
           }}
         >
           Make a conflict

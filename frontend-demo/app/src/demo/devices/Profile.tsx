@@ -17,7 +17,8 @@ export function Profile({ dataset, device }: { readonly dataset: Dataset; readon
       <h3>
         Profile and settings {unsent ? <Unsent /> : null}
       </h3>
-      <div className="form">
+      {/* Before its first sync there is no profile to change. */}
+      <fieldset className="form" disabled={!dataset.has('me')}>
         <Field label="Name" value={profile.name} onKeep={(name) => void dataset.merge('me', { name })} />
         <Field label="Motto" value={profile.motto} onKeep={(motto) => void dataset.merge('me', { motto })} />
         <fieldset className="choices">
@@ -35,7 +36,7 @@ export function Profile({ dataset, device }: { readonly dataset: Dataset; readon
           ))}
         </fieldset>
         <Switch label="Weekly summary" on={settings.weekly} onChange={(weekly) => void dataset.merge('settings', { weekly })} />
-      </div>
+      </fieldset>
     </section>
   );
 }

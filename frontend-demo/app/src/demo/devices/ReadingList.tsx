@@ -67,7 +67,7 @@ function BookRow({ book, dataset, unsent }: { readonly book: Book; readonly data
 export function Unsent() {
   return (
     <span className="unsent" title="Not sent yet">
-      <span className="visually-hidden">not sent yet</span>
+      not sent
     </span>
   );
 }

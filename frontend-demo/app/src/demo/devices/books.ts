@@ -68,17 +68,15 @@ export function removeBook(dataset: Dataset, { id }: Book): void {
   });
 }
 
-/** What a record of either dataset says of itself. */
-export const textOf = (value: Json): string => {
-  const { title, name } = object(value);
-  return text(title ?? name, JSON.stringify(value));
-};
-
-/** The same record with another title or name. */
-export const withText = (value: Json | undefined, said: string): Json => {
-  const before = object(value);
-  return { ...before, [Object.hasOwn(before, 'title') ? 'title' : 'name']: said };
-};
+/** A profile to begin with, so that devices that change different fields change one record that both have. */
+export async function beginProfile(dataset: Dataset): Promise<void> {
+  if (!dataset.has('me')) {
+    await dataset.transaction((edit) => {
+      edit.put('me', { name: 'Ana', motto: 'Reads on trains' });
+      edit.put('settings', { size: 'Medium', weekly: false });
+    });
+  }
+}
 
 export const settingsIn = (value: Json | undefined): { readonly size: string; readonly weekly: boolean } => {
   const { size, weekly } = object(value);
@@ -87,5 +85,5 @@ export const settingsIn = (value: Json | undefined): { readonly size: string; re
 
 export const profileIn = (value: Json | undefined): { readonly name: string; readonly motto: string } => {
   const { name, motto } = object(value);
-  return { name: text(name, 'Ana'), motto: text(motto, 'Reads on trains') };
+  return { name: text(name, ''), motto: text(motto, '') };
 };

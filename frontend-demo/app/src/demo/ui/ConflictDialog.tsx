@@ -1,84 +1,84 @@
-import { keepMine, keepTheirs, type Conflict, type Dataset, type Decision, type Json, type State } from '@syncline/client';
+import { keepMine, keepTheirs, type Dataset, type Decision } from '@syncline/client';
 import { useConflicts } from '@syncline/client/react';
 import { useEffect, useId, useRef, useState } from 'react';
+import { differing, inWords, textField, withText } from './difference.ts';
+import { NewItem } from './NewItem.tsx';
 
-const shown = (state: State, of: (value: Json) => string): string => ('deleted' in state ? '(nothing)' : of(state.value));
-
-/** Asks about the first conflict of a dataset, as long as there is one: mine, theirs, or a value of one's own. */
-export function ConflictDialog(props: {
-  readonly device: string;
-  readonly dataset: Dataset | undefined;
-  /** What a record says of itself. */
-  readonly textOf: (value: Json) => string;
-  /** The record with another text in it. */
-  readonly withText: (conflict: Conflict, text: string) => Json;
-}) {
-  const { device, dataset, textOf, withText } = props;
-  const [conflict] = useConflicts(dataset);
+/**
+ * Asks about the first conflict of a dataset, as long as there is one: mine, theirs, or a text of one's own. Whoever
+ * closes it decides later, and finds it again where it stands.
+ */
+export function ConflictDialog({ device, dataset }: { readonly device: string; readonly dataset: Dataset }) {
+  const conflicts = useConflicts(dataset);
+  const [conflict] = conflicts;
   const dialog = useRef<HTMLDialogElement>(null);
-  const [own, setOwn] = useState('');
+  const [later, setLater] = useState<string>();
   const id = useId();
   const asked = conflict && `${conflict.key} ${conflict.version}`;
+  const open = asked !== undefined && asked !== later;
 
   useEffect(() => {
-    if (asked === undefined) {
+    if (!open) {
       dialog.current?.close();
     } else if (!dialog.current?.open) {
-      setOwn('');
       dialog.current?.showModal();
     }
-  }, [asked]);
+  }, [open]);
 
   const decide = (decision: Decision) => {
     if (conflict) {
-      void dataset?.resolve(conflict, decision);
+      void dataset.resolve(conflict, decision);
     }
   };
 
+  const fields = conflict ? differing(conflict) : [];
+  const field = conflict && textField(conflict, fields);
   return (
-    <dialog ref={dialog} aria-labelledby={id} onCancel={(event) => event.preventDefault()}>
-      {conflict === undefined ? null : (
-        <>
-          <h2 id={id}>{device}: which one stays?</h2>
-          <p>This was changed here while it was changed elsewhere, too.</p>
-          <dl className="states">
-            <dt>Mine</dt>
-            <dd>{shown(conflict.mine, textOf)}</dd>
-            <dt>Theirs</dt>
-            <dd>{shown(conflict.theirs, textOf)}</dd>
-            <dt>Before</dt>
-            <dd>{shown(conflict.base, textOf)}</dd>
-          </dl>
-          <div className="decisions">
-            <button type="button" className="primary" onClick={() => decide(keepMine)}>
-              Keep mine
-            </button>
-            <button type="button" onClick={() => decide(keepTheirs)}>
-              Keep theirs
-            </button>
-          </div>
-          <form
-            className="new-item"
-            onSubmit={(event) => {
-              event.preventDefault();
-              if (own.trim() !== '') {
-                decide({ value: withText(conflict, own.trim()) });
-              }
-            }}
-          >
-            <input
-              type="text"
-              aria-label="Own value"
-              placeholder="Or something else"
-              maxLength={200}
-              autoComplete="off"
-              value={own}
-              onChange={(event) => setOwn(event.currentTarget.value)}
-            />
-            <button type="submit">Use this</button>
-          </form>
-        </>
-      )}
-    </dialog>
+    <>
+      {conflict && !open ? (
+        <p className="postponed">
+          {conflicts.length === 1 ? 'A conflict waits' : `${conflicts.length} conflicts wait`} for you.{' '}
+          <button type="button" onClick={() => setLater(undefined)}>
+            Decide
+          </button>
+        </p>
+      ) : null}
+      <dialog ref={dialog} aria-labelledby={id} onClose={() => setLater(asked)}>
+        {conflict === undefined ? null : (
+          <>
+            <h2 id={id}>{device}: which one stays?</h2>
+            <p>This was changed here while it was changed elsewhere, too.</p>
+            <dl className="states">
+              <dt>Mine</dt>
+              <dd>{inWords(conflict.mine, fields)}</dd>
+              <dt>Theirs</dt>
+              <dd>{inWords(conflict.theirs, fields)}</dd>
+              <dt>Before</dt>
+              <dd>{inWords(conflict.base, fields)}</dd>
+            </dl>
+            <div className="decisions">
+              <button type="button" className="primary" onClick={() => decide(keepMine)}>
+                Keep mine
+              </button>
+              <button type="button" onClick={() => decide(keepTheirs)}>
+                Keep theirs
+              </button>
+              <button type="button" className="link" onClick={() => setLater(asked)}>
+                Decide later
+              </button>
+            </div>
+            {field === undefined ? null : (
+              <NewItem
+                key={asked}
+                label="Own value"
+                placeholder="Or something else"
+                action="Use this"
+                onAdd={(text) => decide({ value: withText(conflict, field, text) })}
+              />
+            )}
+          </>
+        )}
+      </dialog>
+    </>
   );
 }

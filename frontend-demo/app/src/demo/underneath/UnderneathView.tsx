@@ -1,4 +1,5 @@
 import { LatencyChart } from './LatencyChart.tsx';
+import { Pulse } from './Pulse.tsx';
 import { Timeline } from './Timeline.tsx';
 
 export function UnderneathView() {
@@ -6,6 +7,7 @@ export function UnderneathView() {
     <>
       <div className="intro">
         <p>What the devices and the server say to each other: syncs, commits, resumes and conflicts, with their versions.</p>
+        <Pulse />
       </div>
       <div className="card">
         <LatencyChart />
