@@ -4,6 +4,7 @@ import { asError, invalid, SynclineError } from './errors.ts';
 import { indexedDb } from './indexeddb.ts';
 import { connected, request, type Auth, type LinkStatus, type Variables } from './link.ts';
 import { told } from './listeners.ts';
+import type { Kept } from './live.ts';
 import { localDataset, type LocalDataset, type Written } from './local.ts';
 import { VIEWER, type DatasetInfo, type DatasetRef, type ViewerData } from './protocol.ts';
 import type { DatasetScope, SharingEvent } from './sharing.ts';
@@ -69,7 +70,7 @@ export class Client {
     }
     const options = { url: typeof location === 'undefined' ? url : new URL(url, location.href).href, auth, deviceId, automatic, WebSocket };
     const link = (this.#link = tabsLink(store, options));
-    store.onMessage = (message) => this.#heard(message as LinkMessage | Written);
+    store.onMessage = (message) => this.#heard(message as LinkMessage | Written | Kept);
     const trace: Context['trace'] = (kind, dataset, facts) => onTrace?.({ kind, at: Date.now(), dataset, ...facts });
     const context: Context = { store, link, closing, trace, session: () => this.#identify(context) };
     link.status.listen((status) => this.#linked(status, context));
@@ -135,9 +136,11 @@ export class Client {
     this.#status.set(status);
   }
 
-  #heard(message: LinkMessage | Written): void {
+  #heard(message: LinkMessage | Written | Kept): void {
     if ('link' in message) {
       this.#link?.heard(message);
+    } else if ('kept' in message) {
+      void this.#datasets.get(message.kept)?.then((dataset) => dataset.heard(message));
     } else {
       this.#locals.get(message.dataset)?.written(message).catch(() => undefined);
     }

@@ -3,7 +3,7 @@ import { Editing } from './editing.ts';
 import type { ConflictPolicy, Edit } from './edits.ts';
 import type { Json } from './json.ts';
 import { listeners } from './listeners.ts';
-import { keepLive, type DatasetStatus, type Live } from './live.ts';
+import { keepLive, type DatasetStatus, type Kept, type Live } from './live.ts';
 import type { ChangeEvent, LocalDataset } from './local.ts';
 import { discard, make, retry, type Decision, type NewEdit } from './outbox.ts';
 import type { Presence } from './presence.ts';
@@ -169,6 +169,11 @@ export class Dataset extends Editing<Promise<void>> {
 
   status(): DatasetStatus {
     return (this.#live ?? this.#opened.link).status.value;
+  }
+
+  /** For the client: another tab says how the dataset stands. */
+  heard(kept: Kept): void {
+    this.#live?.heard(kept);
   }
 
   /** Push soon, if there is anything to push: what an automatic sync does by itself. */

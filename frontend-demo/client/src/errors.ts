@@ -24,6 +24,20 @@ export const invalid = (field: string, reason: string): SynclineError =>
 export const offline = (message = 'there is no connection to the server'): SynclineError =>
   new SynclineError('OFFLINE', message, true);
 
+/** An error as another tab can be told of it. */
+export interface PlainError {
+  readonly code: string;
+  readonly message: string;
+  readonly retryable: boolean;
+  readonly facts: Facts;
+}
+
+export const plain = (error: SynclineError | undefined): PlainError | undefined =>
+  error && { ...error, message: error.message };
+
+export const whole = (error: PlainError | undefined): SynclineError | undefined =>
+  error && new SynclineError(error.code, error.message, error.retryable, error.facts);
+
 /** Any failure as one of ours. */
 export const asError = (cause: unknown, code: string): SynclineError =>
   cause instanceof SynclineError

@@ -1,7 +1,7 @@
 /** Keeps an open dataset in line with the server: its live changes, and pushes by itself. One tab at a time does. */
 
 import type { Opened } from './context.ts';
-import { asError, SynclineError } from './errors.ts';
+import { asError, plain, SynclineError, whole, type PlainError } from './errors.ts';
 import type { LinkStatus } from './link.ts';
 import { told, type Told } from './listeners.ts';
 import { CHANGES, type ChangesData, type Commit } from './protocol.ts';
@@ -15,8 +15,16 @@ export interface DatasetStatus {
   readonly reason?: SynclineError | undefined;
 }
 
+/** The tab that keeps a dataset says how it stands; one that has just opened it asks, without a state. */
+export interface Kept {
+  readonly kept: string;
+  readonly state?: DatasetStatus['state'];
+  readonly reason?: PlainError | undefined;
+}
+
 export interface Live {
   readonly status: Told<DatasetStatus>;
+  heard(kept: Kept): void;
   /** Push soon, if there is anything to push. */
   nudge(): void;
 }
@@ -26,7 +34,7 @@ type Event = ChangesData['datasetChanges'];
 /** Until `closing` fires, and once no other tab keeps the dataset. */
 export function keepLive(opened: Opened, handlers: Handlers, debounce: number): Live {
   const { link, local, store, trace, ref, closing } = opened;
-  const status = told<DatasetStatus>(link.status.value);
+  const status = told<DatasetStatus>({ state: 'catching up' });
   let events: Event[] = [];
   let draining = false;
   let atStart = false;
@@ -38,7 +46,10 @@ export function keepLive(opened: Opened, handlers: Handlers, debounce: number): 
   /** Raised for each connection: what belongs to an earlier one is not heard any more. */
   let connection = 0;
 
-  const say = (state: DatasetStatus['state'], reason?: SynclineError) => status.set({ state, reason });
+  const say = (state: DatasetStatus['state'], reason?: SynclineError) => {
+    status.set({ state, reason });
+    store.post({ kept: local.key, state, reason: plain(reason) } satisfies Kept);
+  };
   const backOff = () => sleep(100 + jittered(++failures));
   const isLive = () => keeping && link.status.value.state === 'live';
   const catchUp = () => synchronize(opened, handlers, false);
@@ -227,7 +238,7 @@ export function keepLive(opened: Opened, handlers: Handlers, debounce: number): 
     }
   }
 
-  link.status.listen((now) => keeping || status.set(now));
+  store.post({ kept: local.key } satisfies Kept);
   store
     .lock(`keep ${local.key}`, closing, async () => {
       keeping = true;
@@ -239,5 +250,15 @@ export function keepLive(opened: Opened, handlers: Handlers, debounce: number): 
       leave();
     })
     .catch(() => undefined);
-  return { status, nudge };
+  return {
+    status,
+    nudge,
+    heard({ state, reason }) {
+      if (state) {
+        status.set({ state, reason: whole(reason) });
+      } else if (keeping) {
+        say(status.value.state, status.value.reason);
+      }
+    },
+  };
 }

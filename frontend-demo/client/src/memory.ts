@@ -47,7 +47,7 @@ export function memory(): Storage {
     post(message: unknown): void {
       const copy = structuredClone(message);
       for (const other of open) {
-        if (other !== this) {
+        if (other !== this && open.has(this)) {
           setTimeout(() => open.has(other) && other.onMessage?.(copy));
         }
       }

@@ -1,21 +1,9 @@
 /** One connection for all tabs: the tab that holds the lock has it, and the others ask that tab. */
 
-import { offline, SynclineError, type Facts } from './errors.ts';
+import { offline, plain, whole, type PlainError } from './errors.ts';
 import { socketLink, type Link, type LinkStatus, type Sink, type SocketOptions, type Variables } from './link.ts';
 import { told } from './listeners.ts';
 import type { Store } from './storage.ts';
-
-/** An error as another tab can be told of it. */
-interface PlainError {
-  readonly code: string;
-  readonly message: string;
-  readonly retryable: boolean;
-  readonly facts: Facts;
-}
-
-const plain = ({ code, message, retryable, facts }: SynclineError): PlainError => ({ code, message, retryable, facts });
-const whole = ({ code, message, retryable, facts }: PlainError): SynclineError =>
-  new SynclineError(code, message, retryable, facts);
 
 /** What tabs say to each other about the connection. `id`: of what a tab asked the one that has the connection. */
 export type LinkMessage =
@@ -25,7 +13,7 @@ export type LinkMessage =
   | { readonly link: 'end'; readonly tab: string; readonly id: string }
   | { readonly link: 'status'; readonly state: LinkStatus['state']; readonly reason: PlainError | undefined }
   | { readonly link: 'next'; readonly id: string; readonly data: unknown }
-  | { readonly link: 'ended'; readonly id: string; readonly error: PlainError; readonly lost: boolean };
+  | { readonly link: 'ended'; readonly id: string; readonly error: PlainError | undefined; readonly lost: boolean };
 
 export interface TabsLink extends Link {
   /** Another tab says something. */
@@ -57,7 +45,7 @@ export function tabsLink(store: Store, options: SocketOptions): TabsLink {
 
   const tellStatus = () => {
     const { state, reason } = status.value;
-    say({ link: 'status', state, reason: reason && plain(reason) });
+    say({ link: 'status', state, reason: plain(reason) });
   };
 
   // Held for as long as this tab is there, so that who serves it learns when it is gone.
@@ -145,6 +133,7 @@ export function tabsLink(store: Store, options: SocketOptions): TabsLink {
       say({ link: 'online', online });
     },
     close() {
+      online = false;
       closing.abort();
       socket?.close();
       lose();
@@ -163,14 +152,14 @@ export function tabsLink(store: Store, options: SocketOptions): TabsLink {
           lose();
         }
         if (state !== status.value.state || reason?.code !== status.value.reason?.code) {
-          status.set({ state, reason: reason && whole(reason) });
+          status.set({ state, reason: whole(reason) });
         }
       } else if (message.link === 'next') {
         asked.get(message.id)?.next(message.data);
       } else if (message.link === 'ended') {
         const sink = asked.get(message.id);
         asked.delete(message.id);
-        sink?.ended(whole(message.error), message.lost);
+        sink?.ended(whole(message.error)!, message.lost);
       }
     },
   };
