@@ -67,6 +67,21 @@ async def test_different_fields_changed_on_both_devices_both_stand(visit: Visit)
     assert visit.troubles == []
 
 
+async def test_a_new_browser_takes_the_profile_that_there_is(visit: Visit) -> None:
+    phone, _ = await devices_are_live(await visit.open("/"))
+    await write(phone, "Name", "Ana Lovelace")
+    await expect(phone.get_by_title("Not sent yet")).to_have_count(0)
+    browser = visit.context.browser
+    assert browser is not None
+    other = await (await browser.new_context()).new_page()
+    await other.goto(visit.address)
+    for place in await devices_are_live(other):
+        await expect(place.get_by_label("Name")).to_have_value("Ana Lovelace")
+        await expect(place.get_by_title("Not sent yet")).to_have_count(0)
+    await expect(other.get_by_role("dialog")).to_have_count(0)
+    assert visit.troubles == []
+
+
 async def test_a_conflict_about_a_motto_shows_the_motto(visit: Visit) -> None:
     page = await visit.open("/")
     phone, laptop = await devices_are_live(page)

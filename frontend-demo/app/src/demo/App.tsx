@@ -1,4 +1,5 @@
 import { useEffect, useState, useSyncExternalStore } from 'react';
+import icon from '../icon.svg';
 import { BoardView, VisitorView } from './board/BoardView.tsx';
 import { DevicesView } from './devices/DevicesView.tsx';
 import { ANA, useNoTokens } from './identities.ts';
@@ -47,7 +48,10 @@ export function App() {
   return (
     <>
       <header className="page-header">
-        <h1>Syncline</h1>
+        <h1>
+          <img src={icon} alt="" width={22} height={22} />
+          Syncline
+        </h1>
         <nav aria-label="Views">
           {VIEWS.map(([name, title]) => (
             <a key={name} href={`#${name}`} aria-current={!joins && name === current ? 'page' : undefined}>

@@ -37,6 +37,7 @@ export function Members(props: { readonly dataset: Dataset; readonly me: string;
   }
 
   async function invite(): Promise<void> {
+    await dataset.synchronize();
     if (dataset.id === undefined) {
       // There is nothing to share yet: the first sync makes it.
       await dataset.put('0-welcome', { text: 'Welcome to the board', done: false });

@@ -14,7 +14,6 @@ const pick = (but?: string): string => {
 async function makeConflict(phone: Device, laptop: Device): Promise<void> {
   const [onPhone, onLaptop] = await Promise.all([phone, laptop].map(({ client }) => client.dataset(PROFILE)));
   [phone, laptop].forEach(({ client }) => client.connect());
-  await onPhone!.synchronize();
   await beginProfile(onPhone!);
   await onPhone!.synchronize();
   await onLaptop!.synchronize();
@@ -36,7 +35,7 @@ export function DevicesView() {
   useEffect(() => {
     // One of the devices makes it, once it knows that there is none.
     if (profile && state === 'live') {
-      void beginProfile(profile);
+      beginProfile(profile).catch(() => undefined); // It goes on when it is live again.
     }
   }, [profile, state]);
 
