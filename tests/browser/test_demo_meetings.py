@@ -120,6 +120,15 @@ async def test_a_conflict_that_is_left_for_later_is_not_lost_from_sight(visit: V
     assert visit.troubles == []
 
 
+async def test_a_conflict_can_be_made_time_and_again(visit: Visit) -> None:
+    page = await visit.open("/")
+    for _ in range(8):
+        dialog = await asked_about_a_conflict(page)
+        await dialog.get_by_role("button", name="Keep mine").click()
+        await expect(dialog).to_be_hidden()
+    assert visit.troubles == []
+
+
 async def test_the_chart_is_live_while_one_looks_at_it(visit: Visit) -> None:
     page = await visit.open("/#underneath")
     await expect(page.get_by_role("img", name="No change has travelled yet.")).to_be_visible()

@@ -1,12 +1,12 @@
 import { useDataset, useStatus } from '@syncline/client/react';
 import { useEffect, useState } from 'react';
 import { ANA, deviceOf, type Device } from '../identities.ts';
-import { beginProfile, PROFILE } from './books.ts';
+import { beginProfile, PROFILE, profileIn } from './books.ts';
 import { DeviceFrame } from './DeviceFrame.tsx';
 
 const NICKNAMES = ['Ana the Swift', 'Captain Ana', 'Ana of the Night Train', 'Professor Ana', 'Ana Unlimited'];
-const pick = (but?: string): string => {
-  const others = NICKNAMES.filter((name) => name !== but);
+const pick = (...but: readonly string[]): string => {
+  const others = NICKNAMES.filter((name) => !but.includes(name));
   return others[Math.floor(Math.random() * others.length)]!;
 };
 
@@ -18,9 +18,11 @@ async function makeConflict(phone: Device, laptop: Device): Promise<void> {
   await onPhone!.synchronize();
   await onLaptop!.synchronize();
   [phone, laptop].forEach(({ client }) => client.disconnect());
-  const name = pick();
+  // What changes nothing is no conflict.
+  const before = profileIn(onPhone!.get('me')).name;
+  const name = pick(before);
   await onPhone!.merge('me', { name });
-  await onLaptop!.merge('me', { name: pick(name) });
+  await onLaptop!.merge('me', { name: pick(before, name) });
   phone.client.connect();
   await onPhone!.synchronize();
   laptop.client.connect();
