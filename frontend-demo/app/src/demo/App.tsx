@@ -3,6 +3,7 @@ import icon from '../icon.svg';
 import { BoardView, VisitorView } from './board/BoardView.tsx';
 import { DevicesView } from './devices/DevicesView.tsx';
 import { ANA, useNoTokens } from './identities.ts';
+import { Troubled } from './ui/Troubled.tsx';
 import { UnderneathView } from './underneath/UnderneathView.tsx';
 
 const VIEWS = [
@@ -45,6 +46,12 @@ export function App() {
   const [theme, otherTheme] = useTheme();
   const current = VIEWS.find(([name]) => name === hash)?.[0] ?? 'devices';
   const joins = hash.startsWith(JOIN);
+
+  useEffect(() => {
+    const title = joins ? 'Invitation' : VIEWS.find(([name]) => name === current)?.[1];
+    document.title = `${title} · Syncline`;
+  }, [joins, current]);
+
   return (
     <>
       <header className="page-header">
@@ -71,15 +78,17 @@ export function App() {
             <code>syncline serve --dev</code>
           </p>
         ) : null}
-        {joins ? (
-          <VisitorView code={hash.slice(JOIN.length)} />
-        ) : current === 'board' ? (
-          <BoardView />
-        ) : current === 'underneath' ? (
-          <UnderneathView />
-        ) : (
-          <DevicesView />
-        )}
+        <Troubled key={hash}>
+          {joins ? (
+            <VisitorView code={hash.slice(JOIN.length)} />
+          ) : current === 'board' ? (
+            <BoardView />
+          ) : current === 'underneath' ? (
+            <UnderneathView />
+          ) : (
+            <DevicesView />
+          )}
+        </Troubled>
       </main>
     </>
   );
