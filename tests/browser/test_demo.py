@@ -163,8 +163,10 @@ async def test_tabs_are_one_device_online_and_offline(visit: Visit) -> None:
     await devices_are_live(there)
     await add(device(here, "Phone"), "Online")
     await expect(titles(device(there, "Phone"))).to_have_text(["Online"])
+    await expect(device(here, "Phone").get_by_title("Not sent yet")).to_have_count(0)
     await online(device(here, "Phone")).uncheck(force=True)
     await expect(status(device(there, "Phone"))).to_have_text("Offline")
+    await expect(online(device(there, "Phone"))).not_to_be_checked()
     await add(device(there, "Phone"), "Offline")
     await expect(titles(device(here, "Phone"))).to_have_text(["Offline", "Online"])
     await expect(titles(device(here, "Laptop"))).to_have_text(["Online"])
@@ -281,9 +283,13 @@ async def test_nothing_stands_in_the_way_of_anybody(
     await page.get_by_role("dialog").get_by_role("button", name="Keep mine").click()
     for view in VIEWS:
         await page.goto(f"{visit.address}/#{view}")
-        if view == "board" and scheme == "light":
-            await opened_board(page)
+        if view == "board":
+            ana, _ = await opened_board(page)
+            link = await ana.get_by_role("link", name=re.compile("#join=")).get_attribute("href")
         await no_serious_findings(page, tmp_path / f"{view}-{scheme}.png")
+    await page.goto(str(link))
+    await expect(page.get_by_label("Text of Welcome to the board")).to_be_visible()
+    await no_serious_findings(page, tmp_path / f"visitor-{scheme}.png")
     assert visit.troubles == []
 
 

@@ -67,6 +67,21 @@ async def test_different_fields_changed_on_both_devices_both_stand(visit: Visit)
     assert visit.troubles == []
 
 
+async def test_a_new_browser_takes_the_profile_that_there_is(visit: Visit) -> None:
+    phone, _ = await devices_are_live(await visit.open("/"))
+    await write(phone, "Name", "Ana Lovelace")
+    await expect(phone.get_by_title("Not sent yet")).to_have_count(0)
+    browser = visit.context.browser
+    assert browser is not None
+    other = await (await browser.new_context()).new_page()
+    await other.goto(visit.address)
+    for place in await devices_are_live(other):
+        await expect(place.get_by_label("Name")).to_have_value("Ana Lovelace")
+        await expect(place.get_by_title("Not sent yet")).to_have_count(0)
+    await expect(other.get_by_role("dialog")).to_have_count(0)
+    assert visit.troubles == []
+
+
 async def test_a_conflict_about_a_motto_shows_the_motto(visit: Visit) -> None:
     page = await visit.open("/")
     phone, laptop = await devices_are_live(page)
@@ -102,6 +117,15 @@ async def test_a_conflict_that_is_left_for_later_is_not_lost_from_sight(visit: V
     await expect(dialog).to_be_hidden()
     await expect(laptop.get_by_role("button", name="Decide")).to_have_count(0)
     await expect(laptop.get_by_title("Not sent yet")).to_have_count(0)
+    assert visit.troubles == []
+
+
+async def test_a_conflict_can_be_made_time_and_again(visit: Visit) -> None:
+    page = await visit.open("/")
+    for _ in range(8):
+        dialog = await asked_about_a_conflict(page)
+        await dialog.get_by_role("button", name="Keep mine").click()
+        await expect(dialog).to_be_hidden()
     assert visit.troubles == []
 
 
@@ -161,4 +185,48 @@ async def test_a_visitor_in_another_browser_sees_at_once_that_access_has_ended(v
     await expect(visitor.get_by_text("not shared with you any more")).to_be_visible()
     await expect(cards(visitor)).to_have_count(0)
     await expect(ana.get_by_label("Who is here")).not_to_contain_text("Guest-")
+    # The link that led here leads here no longer.
+    await theirs.reload()
+    await expect(visitor.get_by_role("alert")).to_be_visible()
+    await expect(cards(visitor)).to_have_count(0)
+    await expect(ana.get_by_role("button", name=re.compile("Remove Guest-"))).to_have_count(0)
+    assert visit.troubles == []
+
+
+async def test_what_was_edited_offline_by_who_only_looks_on_by_now_comes_back_with_the_reason(visit: Visit) -> None:
+    page = await visit.open("/#board")
+    ana, ben = await opened_board(page)
+    await online(ben).set_checked(False, force=True)
+    await add(ben, "Written offline", to="New card")
+    await expect(ben.get_by_title("Not sent yet")).to_have_count(1)
+    await expect(ana.get_by_label("Who is here").get_by_role("listitem")).to_have_count(1)
+    await ana.get_by_label("Role of Ben").select_option("Viewer")
+    await online(ben).set_checked(True, force=True)
+    await expect(ben.get_by_role("alert")).to_contain_text("FORBIDDEN")
+    await expect(cards(ana)).to_have_count(1)
+    await ana.get_by_label("Role of Ben").select_option("Editor")
+    await expect(ben.get_by_label("New card")).to_be_enabled()
+    await ben.get_by_role("button", name="Try again").click()
+    await expect(ana.get_by_label("Text of Written offline")).to_be_visible()
+    await expect(ben.get_by_role("alert")).to_have_count(0)
+    assert visit.troubles == []
+
+
+async def test_a_browser_that_keeps_nothing_for_pages_is_told_so(visit: Visit) -> None:
+    await visit.context.add_init_script("IDBFactory.prototype.open = () => { throw new DOMException('no storage'); };")
+    page = await visit.open("/")
+    await expect(page.get_by_role("alert")).to_contain_text("no storage")
+    await expect(page.get_by_role("link", name="Board")).to_be_visible()
+
+
+async def test_the_chosen_colours_stay(visit: Visit) -> None:
+    page = await visit.open("/")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = await page.evaluate(paper)
+    await page.get_by_role("button", name="Dark colours").click()
+    dark = await page.evaluate(paper)
+    assert dark != light
+    await page.reload()
+    await expect(page.get_by_role("button", name="Light colours")).to_be_visible()
+    assert await page.evaluate(paper) == dark
     assert visit.troubles == []

@@ -129,8 +129,9 @@ export function tabsLink(store: Store, options: SocketOptions): TabsLink {
       }
     },
     setOnline(wanted) {
+      // Before the status that comes of it: whoever is told of that one looks what is wanted.
+      say({ link: 'online', online: wanted });
       goOnline(wanted);
-      say({ link: 'online', online });
     },
     close() {
       online = false;

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, afterEach, before, test } from 'node:test';
-import { keepMine, type SynclineError } from '../src/index.ts';
+import { keepMine, type Client, type SynclineError } from '../src/index.ts';
 import { memory } from '../src/memory.ts';
 import { clientOf, closeAll, counted, eventually, fragile } from './support/clients.ts';
 import { Server } from './support/server.ts';
@@ -149,4 +149,33 @@ test('what a tab was present at ends with the tab', async () => {
   await eventually(() => watching.everyone().length === 1, 'it is here');
   doomed.kill();
   await eventually(() => watching.everyone().length === 0, 'it is gone, though the device is still connected');
+});
+
+/** What a client says is wanted, at the moment when it tells of the state. */
+const toldOnline = (client: Client, state: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const stop = client.subscribe((status) => {
+      if (status.state === state) {
+        stop();
+        resolve(client.online);
+      }
+    });
+  });
+
+test('a tab that is told of another status knows already what the other tab wants', async () => {
+  const { clients } = tabs(2);
+  const [first, second] = clients as [Client, Client];
+  await eventually(() => clients.every((client) => client.status().state === 'live'), 'both are live');
+  // Whichever of them has the connection, the other one goes offline with it, and comes back.
+  for (const [here, there] of [
+    [first, second],
+    [second, first],
+  ] as const) {
+    const left = toldOnline(there, 'offline');
+    here.disconnect();
+    assert.equal(await left, false);
+    const back = toldOnline(there, 'live');
+    here.connect();
+    assert.equal(await back, true);
+  }
 });

@@ -1,7 +1,9 @@
 import { useEffect, useState, useSyncExternalStore } from 'react';
+import icon from '../icon.svg';
 import { BoardView, VisitorView } from './board/BoardView.tsx';
 import { DevicesView } from './devices/DevicesView.tsx';
 import { ANA, useNoTokens } from './identities.ts';
+import { Troubled } from './ui/Troubled.tsx';
 import { UnderneathView } from './underneath/UnderneathView.tsx';
 
 const VIEWS = [
@@ -44,10 +46,19 @@ export function App() {
   const [theme, otherTheme] = useTheme();
   const current = VIEWS.find(([name]) => name === hash)?.[0] ?? 'devices';
   const joins = hash.startsWith(JOIN);
+
+  useEffect(() => {
+    const title = joins ? 'Invitation' : VIEWS.find(([name]) => name === current)?.[1];
+    document.title = `${title} · Syncline`;
+  }, [joins, current]);
+
   return (
     <>
       <header className="page-header">
-        <h1>Syncline</h1>
+        <h1>
+          <img src={icon} alt="" width={22} height={22} />
+          Syncline
+        </h1>
         <nav aria-label="Views">
           {VIEWS.map(([name, title]) => (
             <a key={name} href={`#${name}`} aria-current={!joins && name === current ? 'page' : undefined}>
@@ -67,15 +78,17 @@ export function App() {
             <code>syncline serve --dev</code>
           </p>
         ) : null}
-        {joins ? (
-          <VisitorView code={hash.slice(JOIN.length)} />
-        ) : current === 'board' ? (
-          <BoardView />
-        ) : current === 'underneath' ? (
-          <UnderneathView />
-        ) : (
-          <DevicesView />
-        )}
+        <Troubled key={hash}>
+          {joins ? (
+            <VisitorView code={hash.slice(JOIN.length)} />
+          ) : current === 'board' ? (
+            <BoardView />
+          ) : current === 'underneath' ? (
+            <UnderneathView />
+          ) : (
+            <DevicesView />
+          )}
+        </Troubled>
       </main>
     </>
   );

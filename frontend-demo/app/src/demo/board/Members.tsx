@@ -8,7 +8,7 @@ const ROLES: readonly Role[] = ['EDITOR', 'VIEWER'];
 const WORDS: Readonly<Record<Role, string>> = { OWNER: 'Owner', EDITOR: 'Editor', VIEWER: 'Viewer' };
 
 /** Who may see the board, for its owner: roles, removal, invitations. */
-export function Members(props: { readonly dataset: Dataset; readonly me: string; readonly onInvited: (code: string) => void }) {
+export function Members(props: { readonly dataset: Dataset; readonly me: string; readonly onInvited: (code: string | undefined) => void }) {
   const { dataset, me, onInvited } = props;
   const [members, setMembers] = useState<readonly Member[]>([]);
   const [role, setRole] = useState<Role>('EDITOR');
@@ -37,6 +37,7 @@ export function Members(props: { readonly dataset: Dataset; readonly me: string;
   }
 
   async function invite(): Promise<void> {
+    await dataset.synchronize();
     if (dataset.id === undefined) {
       // There is nothing to share yet: the first sync makes it.
       await dataset.put('0-welcome', { text: 'Welcome to the board', done: false });
@@ -45,6 +46,15 @@ export function Members(props: { readonly dataset: Dataset; readonly me: string;
     const { code } = await dataset.invite({ role, uses: 5 });
     setLink(`${window.location.origin}/#join=${code}`);
     onInvited(code);
+  }
+
+  async function remove(identityId: string): Promise<void> {
+    await dataset.removeMember(identityId);
+    // Whoever still has a code could come back with it.
+    const open = await dataset.invitations();
+    await Promise.all(open.map(({ id }) => dataset.revokeInvitation(id)));
+    setLink(undefined);
+    onInvited(undefined);
   }
 
   return (
@@ -69,7 +79,12 @@ export function Members(props: { readonly dataset: Dataset; readonly me: string;
                     </option>
                   ))}
                 </select>
-                <button type="button" className="quiet" aria-label={`Remove ${nameOf(member.identityId)} from the board`} onClick={() => void act(() => dataset.removeMember(member.identityId))}>
+                <button
+                  type="button"
+                  className="quiet"
+                  aria-label={`Remove ${nameOf(member.identityId)} from the board`}
+                  onClick={() => void act(() => remove(member.identityId))}
+                >
                   ×
                 </button>
               </>

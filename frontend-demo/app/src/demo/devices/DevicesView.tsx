@@ -1,12 +1,12 @@
 import { useDataset, useStatus } from '@syncline/client/react';
 import { useEffect, useState } from 'react';
 import { ANA, deviceOf, type Device } from '../identities.ts';
-import { beginProfile, PROFILE } from './books.ts';
+import { beginProfile, PROFILE, profileIn } from './books.ts';
 import { DeviceFrame } from './DeviceFrame.tsx';
 
 const NICKNAMES = ['Ana the Swift', 'Captain Ana', 'Ana of the Night Train', 'Professor Ana', 'Ana Unlimited'];
-const pick = (but?: string): string => {
-  const others = NICKNAMES.filter((name) => name !== but);
+const pick = (...but: readonly string[]): string => {
+  const others = NICKNAMES.filter((name) => !but.includes(name));
   return others[Math.floor(Math.random() * others.length)]!;
 };
 
@@ -14,14 +14,15 @@ const pick = (but?: string): string => {
 async function makeConflict(phone: Device, laptop: Device): Promise<void> {
   const [onPhone, onLaptop] = await Promise.all([phone, laptop].map(({ client }) => client.dataset(PROFILE)));
   [phone, laptop].forEach(({ client }) => client.connect());
-  await onPhone!.synchronize();
   await beginProfile(onPhone!);
   await onPhone!.synchronize();
   await onLaptop!.synchronize();
   [phone, laptop].forEach(({ client }) => client.disconnect());
-  const name = pick();
+  // What changes nothing is no conflict.
+  const before = profileIn(onPhone!.get('me')).name;
+  const name = pick(before);
   await onPhone!.merge('me', { name });
-  await onLaptop!.merge('me', { name: pick(name) });
+  await onLaptop!.merge('me', { name: pick(before, name) });
   phone.client.connect();
   await onPhone!.synchronize();
   laptop.client.connect();
@@ -36,7 +37,7 @@ export function DevicesView() {
   useEffect(() => {
     // One of the devices makes it, once it knows that there is none.
     if (profile && state === 'live') {
-      void beginProfile(profile);
+      beginProfile(profile).catch(() => undefined); // It goes on when it is live again.
     }
   }, [profile, state]);
 

@@ -70,6 +70,8 @@ export function removeBook(dataset: Dataset, { id }: Book): void {
 
 /** A profile to begin with, so that devices that change different fields change one record that both have. */
 export async function beginProfile(dataset: Dataset): Promise<void> {
+  // A device that just became live may not have heard yet of what there is.
+  await dataset.synchronize();
   if (!dataset.has('me')) {
     await dataset.transaction((edit) => {
       edit.put('me', { name: 'Ana', motto: 'Reads on trains' });
