@@ -164,7 +164,7 @@ const toldOnline = (client: Client, state: string): Promise<boolean> =>
 
 test('a tab that is told of another status knows already what the other tab wants', async () => {
   const { clients } = tabs(2);
-  const [first, second] = clients as [Client, Client];
+  const [first, second] = clients as unknown as [Client, Client];
   await eventually(() => clients.every((client) => client.status().state === 'live'), 'both are live');
   // Whichever of them has the connection, the other one goes offline with it, and comes back.
   for (const [here, there] of [

@@ -67,7 +67,7 @@ def workers_of(pid: int) -> list[int]:
 def running_workers_of(pid: int) -> list[int]:
     """The same while they come and go."""
     while True:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, ProcessLookupError):
             return workers_of(pid)
 
 
@@ -94,13 +94,17 @@ async def test_a_process_that_dies_is_replaced_and_nothing_is_lost(server: Runni
     async with watchers(server) as devices:
         for number in range(30):
             if number % 10 == 5:
-                victim = workers_of(server.pid)[0]
+                victim = running_workers_of(server.pid)[0]
                 os.kill(victim, signal.SIGKILL)
             await write(server, number)
         for device in devices:
             await device.reached(30)
 
-    assert len(workers_of(server.pid)) == WORKERS
+    # The last of them may not have its name yet: the writes above did not have to wait for it.
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(running_workers_of(server.pid)) < WORKERS:
+        assert time.monotonic() < deadline, "a process that died was not replaced"
+        await asyncio.sleep(0.02)
     assert sum("worker_died" in line for line in server.output) == 3
     assert server.stop() == 0
 
