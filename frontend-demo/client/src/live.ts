@@ -201,9 +201,10 @@ export function keepLive(opened: Opened, handlers: Handlers, debounce: number): 
   }
 
   async function commits(all: readonly Commit[]): Promise<void> {
-    // While a push is under way, its answer comes first: what it pushed would be seen twice.
-    const followed = await locked(opened, () =>
-      local.update((draft) => all.every((commit) => applied(draft, commit)), 'elsewhere'),
+    // While a push is under way, its answer comes first, and if that was lost, it is asked for: what was pushed would be
+    // seen twice.
+    const followed = await locked(opened, async () =>
+      !local.replica.batch && local.update((draft) => all.every((commit) => applied(draft, commit)), 'elsewhere'),
     );
     atStart = false;
     for (const { version, records } of all) {

@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Json, SynclineError } from '../src/index.ts';
 import { memory } from '../src/memory.ts';
 import { clientOf, closeAll, counted, eventually, fragile } from './support/clients.ts';
+import { Proxy } from './support/proxy.ts';
 import { Server } from './support/server.ts';
 
 let server: Server;
@@ -242,6 +243,28 @@ test('it goes on from where it stands after the server was killed', async () => 
   } finally {
     await closeAll();
     await own.dispose();
+  }
+});
+
+test('an increment whose answer was lost is not seen twice when its commit arrives', async () => {
+  const proxy = await Proxy.start(server.port);
+  try {
+    const client = clientOf(server, somebody(), { url: proxy.url });
+    const notes = await client.dataset('notes');
+    await notes.put('before', 1);
+    await eventually(() => notes.pending().length === 0, 'the dataset is there');
+    const seen: Json[] = [];
+    notes.subscribe(({ keys }) => keys.includes('n') && seen.push(notes.get('n')!));
+    proxy.refuseAfterLosingAnswer();
+    await notes.increment('n');
+    await eventually(() => client.status().state !== 'live', 'the answer is lost');
+    assert.equal(notes.pending().length, 1);
+    proxy.accept();
+    await eventually(() => notes.pending().length === 0 && notes.status().state === 'live', 'it is back', 60);
+    assert.deepEqual(seen, [1]);
+  } finally {
+    await closeAll();
+    await proxy.close();
   }
 });
 

@@ -213,6 +213,9 @@ class Live:
         """Whether the cache now holds the commit; if not, it does not follow on what the cache holds."""
         from_start, self._at_start = self._at_start, False
         async with self._lock:
+            if self._local.outbox.batch() is not None:
+                # The answer to a push was lost. Before its outcome is known, what it pushed would be seen twice.
+                return False
             standing = self._local.cache.standing()
             if standing.dataset_id == commit.dataset_id and commit.version <= standing.known_version:
                 return True

@@ -110,8 +110,9 @@ class LocalDataset:
         """Put ``new`` behind ``existing``, folded into those that are not frozen if the two make one."""
         free = free_tail(existing, new.bundle)
         if new.masking:
-            based = [edit for edit in free if edit.based]
-            seen = based[0].seen if based else self._seen(new.key, existing[: len(existing) - len(free)])
+            # Not what the first based one saw: that was made on top of those before it, which are never sent.
+            based = any(edit.based for edit in free)
+            seen = free[0].seen if based else self._seen(new.key, existing[: len(existing) - len(free)])
             held = any(edit.state is EditState.CONFLICT for edit in free)
             self.outbox.drop(free)
             self.outbox.add(replace(new, seen=seen, state=EditState.CONFLICT if held else EditState.PENDING))

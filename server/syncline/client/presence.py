@@ -59,7 +59,8 @@ class Presence:
 
     async def set_state(self, state: Any) -> None:
         """Say something else of oneself from now on, after a lost connection too. One that only watched is present
-        from the next connection on. Raises InvalidInput, and what the server refuses: a state that is too large, say.
+        from the next connection on. Raises InvalidInput, and what the server refuses: a state that is too large, say;
+        ServerUnreachable if the connection is being lost right now: the next one brings the state with it.
         """
         before, self._state = self._state, json_text(state, field="state")
         if self._connected:
@@ -96,6 +97,8 @@ class Presence:
                     raise
                 renewed = True
             except ServerUnreachable:
+                # Before anyone is told, who may answer with another state.
+                self._connected = False
                 if known:
                     yield ()
                 await asyncio.sleep(backoff.next_delay().total_seconds())

@@ -20,6 +20,7 @@ from syncline.client import (
     RecordChange,
     Role,
     ServerRefused,
+    ServerUnreachable,
     Status,
     TokenRejected,
 )
@@ -201,6 +202,23 @@ async def test_a_lost_connection_is_made_again_and_goes_on_from_its_checkpoint(
             events = await watcher.until_key("while away")
     assert [event.resumed for event in events if isinstance(event, Ready)] == [True]
     assert [event.key for event in events if isinstance(event, RecordChange)] == ["while away"]
+
+
+async def test_an_increment_whose_answer_was_lost_is_not_seen_twice_when_its_commit_arrives(
+    open_device: OpenDevice, shared_server: RunningServer
+) -> None:
+    async with lossy_proxy(shared_server.port) as proxy:
+        notes = open_device(shared_server, "phone", url=proxy.url, attempts=2).dataset("notes")
+        notes.put("k", 1)
+        await notes.synchronize()
+        notes.increment("n")
+        proxy.lose_answers(2)
+        with pytest.raises(ServerUnreachable):
+            await notes.synchronize()
+        async with watching(notes) as watcher:
+            event = await watcher.until(lambda event: isinstance(event, RecordChange) and event.key == "n")
+            assert notes.get("n") == 1, event
+    assert notes.pending() == []
 
 
 async def test_a_killed_server_that_comes_back_is_found_again(
