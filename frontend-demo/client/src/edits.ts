@@ -9,7 +9,7 @@
 
 import { SynclineError } from './errors.ts';
 import { isObject, same, type Json, type JsonObject } from './json.ts';
-import { apply, FIELDS, threeWayMerge, type Operation } from './operations.ts';
+import { apply, FIELDS, own, threeWayMerge, type Operation } from './operations.ts';
 
 export type ConflictPolicy = 'REJECT' | 'LAST_WRITER_WINS' | 'MERGE' | 'HANDLER';
 
@@ -123,12 +123,11 @@ export function rebased(edit: Edit, now: Seen, policy: ConflictPolicy | undefine
 }
 
 function patchesOtherFields(patch: Json | undefined, was: Json | undefined, now: Json | undefined): boolean {
-  const field = (object: JsonObject, name: string) => (Object.hasOwn(object, name) ? object[name] : undefined);
   return (
     isObject(patch) &&
     isObject(was) &&
     isObject(now) &&
-    Object.keys(patch).every((name) => same(field(was, name), field(now, name)))
+    Object.keys(patch).every((name) => same(own(was, name), own(now, name)))
   );
 }
 

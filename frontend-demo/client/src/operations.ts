@@ -94,7 +94,8 @@ export function mergePatch(target: Json | undefined, patch: Json): Json {
   return Object.fromEntries(result);
 }
 
-const own = (object: JsonObject, name: string): Json | undefined => (Object.hasOwn(object, name) ? object[name] : undefined);
+/** A field of the object itself. */
+export const own = (object: JsonObject, name: string): Json | undefined => (Object.hasOwn(object, name) ? object[name] : undefined);
 
 /** `theirs` with what `mine` changed since `base`, field by field. Of a field that both changed, `mine` stays. */
 export function threeWayMerge(base: JsonObject, theirs: JsonObject, mine: JsonObject): JsonObject {

@@ -77,12 +77,11 @@ export function make(draft: Draft, { key, operation, argument }: NewEdit, madeAt
 function place(draft: Draft, edit: Edit, existing: readonly Edit[]): void {
   const free = freeTail(existing, edit.bundle);
   if (isMasking(edit)) {
-    // Not that of the first based one: it was made on top of those before it, which are never sent.
-    const before = free.some(isBased) ? free[0] : undefined;
     draft.drop(free);
     draft.addEdit({
       ...edit,
-      seen: before?.seen ?? seenOn(draft, edit.key, existing.slice(0, existing.length - free.length)),
+      // Not what the first based one saw: it was made on top of those before it, which are never sent.
+      seen: free.some(isBased) ? free[0]!.seen : seenOn(draft, edit.key, existing.slice(0, existing.length - free.length)),
       state: free.some(({ state }) => state === 'conflict') ? 'conflict' : 'pending',
     });
     return;
