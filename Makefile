@@ -63,6 +63,7 @@ lint: $(DEV)
 soak: $(DEV) $(WEB_BUILT) $(NODE_TESTS_INSTALLED)
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -o timeout=3600 -m soak $(PYTEST_ARGS)
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -o timeout=3600 -m 'not soak' tests/property $(PYTEST_ARGS)
+	SYNCLINE_SOAK=1 $(WEB_TESTS)
 
 bench: $(DEV)
 	$(BIN)/python -m tests.benchmarks

@@ -1,6 +1,6 @@
 import { now, type Opened } from './context.ts';
 import { Editing } from './editing.ts';
-import type { ConflictPolicy, Edit } from './edits.ts';
+import type { ConflictPolicy, Edit, Seen } from './edits.ts';
 import type { Json } from './json.ts';
 import { listeners } from './listeners.ts';
 import { keepLive, type DatasetStatus, type Kept, type Live } from './live.ts';
@@ -9,7 +9,7 @@ import { discard, make, retry, type Decision, type NewEdit } from './outbox.ts';
 import type { Presence } from './presence.ts';
 import { Draft, view, viewOf, type Role } from './replica.ts';
 import type { Sharing } from './sharing.ts';
-import { conflictsIn, decide, synchronize, type Conflict, type Handlers, type SyncReport } from './synchronize.ts';
+import { conflictsIn, decide, parkedIn, synchronize, type Conflict, type Handlers, type SyncReport } from './synchronize.ts';
 
 export interface DatasetOptions extends Handlers {
   /** Asked for instead of the dataset's own. */
@@ -110,7 +110,8 @@ export class Dataset extends Editing<Promise<void>> {
     try {
       const one = edit();
       const madeAt = now();
-      return this.#local.update((draft) => make(draft, one, madeAt), 'here');
+      let saw: Seen | undefined;
+      return this.#local.update((draft) => void (saw = make(draft, one, madeAt, undefined, saw)), 'here');
     } catch (error) {
       return Promise.reject(error);
     }
@@ -121,7 +122,9 @@ export class Dataset extends Editing<Promise<void>> {
     const transaction = new Transaction(new Draft(this.#local.replica));
     work(transaction);
     const [madeAt, bundle] = [now(), crypto.randomUUID()];
-    await this.#local.update((draft) => transaction.edits.forEach((edit) => make(draft, edit, madeAt, bundle)), 'here');
+    const saw: Seen[] = [];
+    const all = (draft: Draft) => transaction.edits.forEach((edit, at) => (saw[at] = make(draft, edit, madeAt, bundle, saw[at])));
+    await this.#local.update(all, 'here');
   }
 
   /** Edits that the server has not taken. */
@@ -131,7 +134,7 @@ export class Dataset extends Editing<Promise<void>> {
 
   /** Edits that the server refused: no longer sent, no longer seen, and not lost. */
   parked(): readonly Edit[] {
-    return this.#local.replica.edits.filter(({ state }) => state === 'parked');
+    return parkedIn(this.#local.replica);
   }
 
   /** Make a parked edit again, on what is there now. False: it is not parked any more. */

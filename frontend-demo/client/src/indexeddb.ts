@@ -3,8 +3,11 @@ import type { Edit } from './edits.ts';
 import { SynclineError } from './errors.ts';
 import { EMPTY, type Patch, type Replica, type SyncedRecord } from './replica.ts';
 import type { Storage, Store } from './storage.ts';
+import { unlessAborted } from './waiting.ts';
 
 const VERSION = 1;
+/** What a dataset is kept in. */
+const TABLES = ['heads', 'records', 'edits'] as const;
 
 interface Schema extends DBSchema {
   heads: { key: string; value: Pick<Replica, 'revision' | 'head' | 'batch'> };
@@ -25,7 +28,7 @@ export const indexedDb = (name = 'syncline'): Storage => ({
 const opened = (name: string, onNewer: () => void): Promise<IDBPDatabase<Schema>> =>
   openDB<Schema>(name, VERSION, {
     upgrade: (database) => {
-      for (const table of ['heads', 'records', 'edits', 'claims'] as const) {
+      for (const table of [...TABLES, 'claims'] as const) {
         database.createObjectStore(table);
       }
     },
@@ -62,7 +65,7 @@ class IndexedDbStore implements Store {
 
   load(dataset: string): Promise<Replica> {
     return usable(async () => {
-      const transaction = this.#database.transaction(['heads', 'records', 'edits']);
+      const transaction = this.#database.transaction(TABLES);
       const [kept, records, edits] = await Promise.all([
         transaction.objectStore('heads').get(dataset),
         transaction.objectStore('records').getAll(rowsOf(dataset)),
@@ -74,9 +77,8 @@ class IndexedDbStore implements Store {
 
   write(dataset: string, { revision, head, batch, records, edits }: Patch): Promise<boolean> {
     return usable(async () => {
-      const tables = ['heads', 'records', 'edits'] as const;
-      const transaction = this.#database.transaction(tables, 'readwrite', { durability: 'strict' });
-      const table = <Name extends (typeof tables)[number]>(name: Name) => transaction.objectStore(name);
+      const transaction = this.#database.transaction(TABLES, 'readwrite', { durability: 'strict' });
+      const table = <Name extends (typeof TABLES)[number]>(name: Name) => transaction.objectStore(name);
       const before = await table('heads').get(dataset);
       if ((before?.revision ?? 0) !== revision - 1) {
         await transaction.done;
@@ -106,9 +108,9 @@ class IndexedDbStore implements Store {
 
   lock<T>(name: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     const either = AbortSignal.any([signal, this.#closed.signal]);
+    // The lock of a store that was closed is free, whatever is still under way.
     return navigator.locks.request(`${this.#name} ${name}`, { signal: either }, () =>
-      // The lock of a store that was closed is free, whatever is still under way.
-      Promise.race([work(), new Promise<never>((_, reject) => this.#closed.signal.addEventListener('abort', reject))]),
+      unlessAborted(this.#closed.signal, work()),
     ) as Promise<T>;
   }
 

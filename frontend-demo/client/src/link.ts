@@ -147,7 +147,8 @@ export function socketLink({ url, auth, deviceId, automatic, WebSocket }: Socket
     }
     [...waiting].forEach((lost) => lost(reason.code === 'OFFLINE' ? reason : offline(reason.message)));
     end(reason);
-    void dropped?.dispose();
+    // It waits for a connection that is just being made, and rejects if there will be none.
+    Promise.resolve(dropped?.dispose()).catch(() => undefined);
   }
 
   const pause = (milliseconds?: number) =>

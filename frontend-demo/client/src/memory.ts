@@ -1,6 +1,7 @@
 import { SynclineError } from './errors.ts';
 import { EMPTY, patched, type Replica } from './replica.ts';
 import type { Storage, Store } from './storage.ts';
+import { unlessAborted } from './waiting.ts';
 
 /** Kept for as long as this object is: for Node, and for tests. Clients that share it are like tabs of one browser. */
 export function memory(): Storage {
@@ -37,10 +38,9 @@ export function memory(): Storage {
 
     lock<T>(name: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
       const before = locks.get(name) ?? Promise.resolve();
-      const mine = Promise.race([before, aborted(signal)]).then(work);
+      const mine = unlessAborted(signal, before).then(work);
       // Who waits behind this one also waits for those before it; a store that is closed holds no lock.
-      const gone = aborted(this.#closed.signal);
-      locks.set(name, Promise.allSettled([before, Promise.race([mine, gone])]));
+      locks.set(name, Promise.allSettled([before, unlessAborted(this.#closed.signal, mine)]));
       return mine;
     }
 
@@ -74,15 +74,4 @@ export function memory(): Storage {
       return store;
     },
   };
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  const gone = new Promise<never>((_, reject) => {
-    if (signal.aborted) {
-      reject(signal.reason);
-    }
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
-  gone.catch(() => undefined);
-  return gone;
 }

@@ -66,25 +66,28 @@ function freeTail(existing: readonly Edit[], bundle: string | undefined): readon
   return existing.slice(fixed + 1);
 }
 
-/** Throws CHANGE_NOT_APPLICABLE if it does not fit what the user sees. */
-export function make(draft: Draft, { key, operation, argument }: NewEdit, madeAt: string, bundle?: string): void {
+/**
+ * What it answers is what the edit's maker saw, to be given when it is done again on what another tab wrote meanwhile:
+ * nobody saw that. Throws CHANGE_NOT_APPLICABLE if it does not fit what is there.
+ */
+export function make(draft: Draft, { key, operation, argument }: NewEdit, madeAt: string, bundle?: string, saw?: Seen): Seen {
   const existing = draft.editsOf(key).filter(isLive);
   apply(operation, key, argument, overlaid(synced(draft, key)?.value, existing));
-  place(draft, { id: 0, key, operation, argument, madeAt, seen: seenOn(draft, key, existing), state: 'pending', bundle }, existing);
+  const seen = saw ?? seenOn(draft, key, existing);
+  return place(draft, { id: 0, key, operation, argument, madeAt, seen, state: 'pending', bundle }, existing, saw);
 }
 
 /** Put `edit` behind `existing`, folded into those that are not frozen if the two make one. */
-function place(draft: Draft, edit: Edit, existing: readonly Edit[]): void {
+function place(draft: Draft, edit: Edit, existing: readonly Edit[], saw?: Seen): Seen {
   const free = freeTail(existing, edit.bundle);
   if (isMasking(edit)) {
+    // Not what the first based one saw: it was made on top of those before it, which are never sent.
+    const before = free.some(isBased) ? free[0]!.seen : seenOn(draft, edit.key, existing.slice(0, existing.length - free.length));
+    const seen = saw ?? before;
+    const state = free.some((other) => other.state === 'conflict') ? 'conflict' : 'pending';
     draft.drop(free);
-    draft.addEdit({
-      ...edit,
-      // Not what the first based one saw: it was made on top of those before it, which are never sent.
-      seen: free.some(isBased) ? free[0]!.seen : seenOn(draft, edit.key, existing.slice(0, existing.length - free.length)),
-      state: free.some(({ state }) => state === 'conflict') ? 'conflict' : 'pending',
-    });
-    return;
+    draft.addEdit({ ...edit, seen, state });
+    return seen;
   }
   const last = free.at(-1);
   const one = last && folded(last, edit);
@@ -93,6 +96,7 @@ function place(draft: Draft, edit: Edit, existing: readonly Edit[]): void {
   } else {
     draft.addEdit(edit);
   }
+  return edit.seen;
 }
 
 // --- pushing -----------------------------------------------------------------------------------------------------------

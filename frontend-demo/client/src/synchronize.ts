@@ -82,7 +82,9 @@ const MAX_ROUNDS = 16;
 const ATTEMPTS = 4;
 
 const stateOf = (value: Json | undefined): State => (value === undefined ? { deleted: true } : { value });
-const parkedIn = ({ edits }: Replica): readonly Edit[] => edits.filter(({ state }) => state === 'parked');
+
+/** Those that the server refused. */
+export const parkedIn = ({ edits }: Replica): readonly Edit[] => edits.filter(({ state }) => state === 'parked');
 
 /** Whether there is anything to send. */
 export const hasSendable = ({ batch, edits }: Replica): boolean => batch !== undefined || nextUnit(edits, 1).length > 0;

@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, afterEach, before, test } from 'node:test';
-import { keepMine, type Client, type SynclineError } from '../src/index.ts';
+import { keepMine, type Client, type Conflict, type SynclineError } from '../src/index.ts';
 import { memory } from '../src/memory.ts';
+import type { Storage, Store } from '../src/storage.ts';
 import { clientOf, closeAll, counted, eventually, fragile } from './support/clients.ts';
 import { Server } from './support/server.ts';
 
@@ -21,6 +22,20 @@ function tabs(count: number) {
   const sockets = counted();
   const clients = Array.from({ length: count }, () => clientOf(server, who, { storage, WebSocket: sockets.WebSocket }));
   return { who, storage, sockets, clients };
+}
+
+/** A storage on which messages of other tabs can be held up. */
+function hardOfHearing(storage: Storage): { readonly storage: Storage; hold(): void } {
+  let hears = true;
+  const open = async () => {
+    const store = await storage.open();
+    let heard: Store['onMessage'];
+    return Object.defineProperty(store, 'onMessage', {
+      get: () => (hears ? heard : undefined),
+      set: (listener: Store['onMessage']) => (heard = listener),
+    });
+  };
+  return { storage: { open }, hold: () => (hears = false) };
 }
 
 const open = (clients: readonly ReturnType<typeof clientOf>[]) => Promise.all(clients.map((client) => client.dataset('notes')));
@@ -67,6 +82,28 @@ test('edits of two tabs at the same moment are all kept', async () => {
     await eventually(() => one.size === 101, 'all are there');
     assert.equal(one.get('count'), 100);
   }
+});
+
+test('what a tab puts over a change that another tab knows and it does not is a conflict', async () => {
+  const who = `identity-${randomUUID()}`;
+  const storage = memory();
+  const ears = hardOfHearing(storage);
+  const [keeper, tab, laptop] = await open([
+    clientOf(server, who, { storage }),
+    clientOf(server, who, { storage: ears.storage }),
+    clientOf(server, who),
+  ]);
+  await keeper!.put('a', 'base');
+  await eventually(() => laptop!.get('a') === 'base' && tab!.pending().length === 0, 'all have it');
+  ears.hold();
+  await laptop!.put('a', 'theirs');
+  await eventually(() => keeper!.get('a') === 'theirs', 'one tab has it');
+  assert.equal(tab!.get('a'), 'base');
+  await tab!.put('a', 'mine');
+  await eventually(() => keeper!.conflicts().length === 1, 'it is a conflict');
+  const [{ mine, theirs, base }] = keeper!.conflicts() as [Conflict];
+  assert.deepEqual([mine, theirs, base], [{ value: 'mine' }, { value: 'theirs' }, { value: 'base' }]);
+  assert.equal(laptop!.get('a'), 'theirs');
 });
 
 test('when the tab that has the connection is closed, another one takes over', async () => {

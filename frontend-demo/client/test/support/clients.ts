@@ -40,7 +40,7 @@ export async function closeAll(): Promise<void> {
 /** Until it is so; the error says what was looked at last. */
 export async function eventually(look: () => unknown, what: string, seconds = 20): Promise<void> {
   const until = Date.now() + seconds * 1_000;
-  while (!look()) {
+  while (!(await look())) {
     if (Date.now() > until) {
       throw new Error(`not within ${seconds} s: ${what}`);
     }

@@ -20,6 +20,7 @@ export class Proxy {
   readonly #listener: Server;
   readonly #sockets = new Set<Socket>();
   #open = true;
+  #losesNothing = false;
   /** What becomes of the answer to the next push. */
   #fate: Fate | undefined;
 
@@ -56,6 +57,11 @@ export class Proxy {
   /** Take connections again. */
   accept(): void {
     this.#open = true;
+  }
+
+  /** The same, for good: no answer is lost any more either. */
+  acceptAll(): void {
+    this.#losesNothing = this.#open = true;
   }
 
   /** The next push reaches the server; its answer is lost, and from then on it is as after `refuse`. */
@@ -109,7 +115,7 @@ export class Proxy {
       if (own !== undefined) {
         fate = undefined;
       }
-      if (own?.kind === 'lost') {
+      if (own?.kind === 'lost' && !this.#losesNothing) {
         this.refuse();
         return;
       }

@@ -1,8 +1,8 @@
-/** How often things are tried: `SYNCLINE_SOAK=1` asks for more. */
+/** How often things are tried. `SYNCLINE_SOAK=1` asks for the long run. */
 
-const soak = process.env['SYNCLINE_SOAK'] === '1';
+export const isSoak = process.env['SYNCLINE_SOAK'] === '1';
 
 export const RUNS = {
-  properties: soak ? 50_000 : 1_000,
-  proof: soak ? 4_000 : 200,
+  properties: isSoak ? 50_000 : 1_000,
+  proof: isSoak ? 4_000 : 200,
 };
