@@ -38,9 +38,14 @@ def test_every_command_that_answers_is_shown_with_its_answer(page: Path) -> None
     ("shown", "instead"),
     [
         pytest.param("  GraphiQL  http", "  GraphQL IDE http", id="what the server prints"),
-        pytest.param('"status": "APPLIED"', '"status": "MERGED"', id="an answer"),
-        pytest.param('"key": "shopping", "value": ["milk"]', '"kee": "shopping", "value": ["milk"]', id="a request"),
-        pytest.param("syncline get notes tent", "syncline get notes tint", id="a command"),
+        pytest.param('"status": "APPLIED"', '"status": "MERGED"', id="an answer", marks=pytest.mark.soak),
+        pytest.param(
+            '"key": "shopping", "value": ["milk"]',
+            '"kee": "shopping", "value": ["milk"]',
+            id="a request",
+            marks=pytest.mark.soak,
+        ),
+        pytest.param("syncline get notes tent", "syncline get notes tint", id="a command", marks=pytest.mark.soak),
         pytest.param('"version":3', '"version":4', id="what another terminal shows"),
     ],
 )

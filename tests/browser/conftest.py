@@ -55,12 +55,17 @@ def server(tmp_path: Path) -> Iterator[RunningServer]:
         yield server
 
 
+def chromium() -> str:
+    """Where it is."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert found, "no Chromium: install it (Debian: apt-get install chromium)"
+    return found
+
+
 @pytest.fixture
 async def visit(server: RunningServer) -> AsyncIterator[Visit]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert chromium, "no Chromium: install it (Debian: apt-get install chromium)"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         visit = Visit(await browser.new_context(viewport={"width": 1400, "height": 900}), server)
         visit.context.set_default_timeout(20_000)
         yield visit

@@ -145,6 +145,10 @@ async def test_a_reload_while_offline_keeps_the_edits(visit: Visit, server: Runn
     await online(phone).uncheck(force=True)
     await add(phone, "Kept over a reload")
     await rename(phone, "Ana the Offline")
+    # What another tab shows is on disk.
+    another = await visit.open("/")
+    await expect(device(another, "Phone").get_by_label("Name")).to_have_value("Ana the Offline")
+    await another.close()
     # The page itself comes from the server; what is in it is this browser's. Without a token it stays offline.
     await page.route("**/demo/token", lambda route: route.abort())
     await page.reload()

@@ -70,6 +70,7 @@ async def test_two_nodes_count_together_with_a_password(tmp_path: Path) -> None:
             await counts_together(here, there)
 
 
+@pytest.mark.soak
 async def test_two_nodes_count_together_by_way_of_sentinels(tmp_path: Path) -> None:
     async with sentinel_trio(tmp_path) as trio, nodes(trio.url, trio.url) as (here, there):
         await counts_together(here, there)

@@ -49,6 +49,7 @@ _SHELL = """import os, signal
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # or Ctrl-C would do nothing where the tests run in the background
 os.execvp("bash", ["bash", "--norc", "--noprofile"])"""
 _NODE_PACKAGES = ROOT / "tests" / "node"
+_CLIENT = ROOT / "frontend-demo" / "client"
 
 
 class Terminal:
@@ -143,7 +144,7 @@ class Reader:
         self._terminals: dict[str, Terminal] = {}
         self._printed: list[str] | None = None
         (folder / ".venv").symlink_to(sys.prefix)
-        (folder / "node_modules").symlink_to(_NODE_PACKAGES / "node_modules")
+        _install(folder / "node_modules")
 
     def __enter__(self) -> Self:
         return self
@@ -270,11 +271,19 @@ def _compare_json(expected: str, printed: str) -> None:
     assert same, f"it printed:\n{printed}"
 
 
+def _install(node_modules: Path) -> None:
+    """What npm would make of a package's name, and of a folder."""
+    (node_modules / "@syncline").mkdir(parents=True)
+    (node_modules / "@syncline" / "client").symlink_to(_CLIENT)
+    for each in (_NODE_PACKAGES / "node_modules").iterdir():
+        (node_modules / each.name).symlink_to(each)
+
+
 def _assert_installed(command: str, packages: Sequence[str]) -> None:
     """What the page would install is among what the tests are run with."""
     if command.startswith("npm"):
         known = msgspec.json.decode((_NODE_PACKAGES / "package.json").read_bytes())["dependencies"]
-        assert set(packages) <= set(known)
+        assert set(packages) <= {*known, f"./{_CLIENT.relative_to(ROOT).as_posix()}"}
     else:
         for package in packages:
             importlib.metadata.version(package.strip("'\"").split("[")[0])

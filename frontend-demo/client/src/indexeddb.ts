@@ -92,6 +92,8 @@ class IndexedDbStore implements Store {
       for (const [id, edit] of edits) {
         void (edit ? table('edits').put(edit, [dataset, id]) : table('edits').delete([dataset, id]));
       }
+      // It does not wait for what was asked of it any more: the page may be gone by then.
+      transaction.commit();
       await transaction.done;
       return true;
     });
