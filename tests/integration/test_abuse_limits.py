@@ -215,6 +215,17 @@ async def test_sockets_without_a_good_token_count_among_them(server: WebServer) 
         pass
 
 
+async def test_tokens_that_are_refused_on_an_open_socket_count_for_its_device_and_not_for_the_proxy_before_it(
+    server: WebServer,
+) -> None:
+    async with a_socket(server, ADDRESS) as client:
+        for _ in range(4):
+            await client.send({"type": "authorize", "payload": {"authorization": BAD}})
+            assert (await client.receive())["payload"]["type"] == "authorize_error"
+    async with http(server) as device, http(server, "192.0.2.2") as other:
+        assert [await status(device, BAD), await status(other, BAD)] == [429, 401]
+
+
 async def test_a_refused_request_has_no_effect(server: WebServer) -> None:
     body = {"query": PUT, "variables": {"id": "1", "key": "k"}}
     async with http(server) as client:
