@@ -14,7 +14,7 @@ WEB := frontend-demo
 STATIC := server/syncline/web/static
 NODE_TESTS := tests/node
 # Whether there is a Node that can build the pages. The server runs without them.
-NODE := $(shell node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b < 2019)' 2>/dev/null && echo yes)
+NODE := $(shell node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b < 2019 ? 1 : 0)' 2>/dev/null && echo yes)
 
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
