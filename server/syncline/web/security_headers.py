@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SECURITY_HEADERS: Final[Mapping[str, str]] = {
@@ -20,6 +19,12 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
 _CACHE_CONTROL = "no-store"
 """Unless an answer says otherwise: it may be somebody's own."""
 
+_RAW: Final = tuple(
+    (name.encode("latin-1"), value.encode("latin-1"))
+    for name, value in {**SECURITY_HEADERS, "cache-control": _CACHE_CONTROL}.items()
+)
+"""As ASGI has them: every answer gets them, so nothing is left to be done for each."""
+
 
 class SecurityHeaders:
     """Middleware that adds them to what an app answers over HTTP, unless a page says otherwise."""
@@ -30,10 +35,9 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
-                headers.setdefault("cache-control", _CACHE_CONTROL)
+                headers = list(message.get("headers", ()))
+                said = {name for name, _ in headers}
+                message["headers"] = headers + [header for header in _RAW if header[0] not in said]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
