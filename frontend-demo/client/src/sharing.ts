@@ -106,7 +106,8 @@ export function watchSharing(
           const kind = KINDS[__typename];
           const { datasetId: id, role } = facts;
           if (role) {
-            void locals.get(localKey({ id }))?.update((draft) => (draft.head = { ...draft.head, role }), 'elsewhere');
+            // If it cannot be kept, the next sync says it again.
+            locals.get(localKey({ id }))?.update((draft) => (draft.head = { ...draft.head, role }), 'elsewhere').catch(() => undefined);
           }
           if (kind) {
             tell?.({ kind, ...facts });

@@ -27,7 +27,7 @@ test('whatever happens to five clients, nothing is lost or doubled', async () =>
   let next = 0;
   let running = true;
   const kills = (async () => {
-    for (let kill = 0; running; kill++) {
+    while (running) {
       await pause(KILLED_EVERY_MILLISECONDS);
       await server.restart();
     }

@@ -197,13 +197,12 @@ export async function crowd(server: Server, chance: Chance, steps: number): Prom
   const deeds = new Deeds();
   const people: Person[] = [];
   try {
+    let storage = memory();
     for (const name of NAMES) {
       // A device of its own, or one more tab of the one before.
       const another = people.length > 0 && chance.below(3) === 0;
-      const before = people.at(-1);
-      const storage = another ? storages.get(before!)! : memory();
+      storage = another ? storage : memory();
       const person = new Person(name, { server, identity, storage, proxy: await Proxy.start(server.port), chance, deeds, lists: !another });
-      storages.set(person, storage);
       people.push(person);
       await person.start();
     }
@@ -229,8 +228,6 @@ export async function crowd(server: Server, chance: Chance, steps: number): Prom
     await Promise.all(people.map((person) => person.proxy.close()));
   }
 }
-
-const storages = new WeakMap<Person, ReturnType<typeof memory>>();
 
 async function happen(person: Person, chance: Chance): Promise<void> {
   switch (chance.below(16)) {
